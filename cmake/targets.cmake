@@ -1,0 +1,15 @@
+# Settings that every target of ours has.
+function(blockquant_target target)
+  target_compile_features(${target} PUBLIC cxx_std_20)
+  set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
+  # Bytes and bits of quantisers and decoders are promised on every machine, so no a*b+c may become one rounding.
+  target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -ffp-contract=off>)
+  if(BLOCKQUANT_WERROR)
+    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Werror>)
+  endif()
+  if(BLOCKQUANT_SANITIZE)
+    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${BLOCKQUANT_SANITIZE}
+      -fno-sanitize-recover=all -fno-omit-frame-pointer>)
+    target_link_options(${target} PUBLIC -fsanitize=${BLOCKQUANT_SANITIZE})
+  endif()
+endfunction()
