@@ -1,9 +1,10 @@
 // GGUF files: one logical model over one or more files, read safely and written atomically.
 //
-// Files are hostile by contract: whatever the bytes are, opening ends in a bq::error or in a model whose every tensor lies inside
-// its file; memory is bounded by a small multiple of the header's size, time is linear in it (sorting aside), and nothing aborts.
-// Reads GGUF 2 and 3 in either byte order; everything handed out is little endian. Format: ggml's docs/gguf.md; where that
-// document and ggml's code disagree both spellings are read, and the stricter one is written.
+// Files are hostile by contract: whatever the bytes are, opening ends in a bq::error or in a model whose every tensor
+// lies inside its file; memory is bounded by a small multiple of the header's size, time is linear in it (sorting
+// aside), and nothing aborts. Reads GGUF 2 and 3 in either byte order; everything handed out is little endian. Format:
+// ggml's docs/gguf.md; where that document and ggml's code disagree both spellings are read, and the stricter one is
+// written.
 #pragma once
 #include <array>
 #include <cstddef>
@@ -21,15 +22,28 @@
 namespace bq::gguf {
 
 enum class value_type : std::uint32_t {
-  u8 = 0, i8 = 1, u16 = 2, i16 = 3, u32 = 4, i32 = 5, f32 = 6, boolean = 7, string = 8, array = 9, u64 = 10, i64 = 11, f64 = 12,
+  u8 = 0,
+  i8 = 1,
+  u16 = 2,
+  i16 = 3,
+  u32 = 4,
+  i32 = 5,
+  f32 = 6,
+  boolean = 7,
+  string = 8,
+  array = 9,
+  u64 = 10,
+  i64 = 11,
+  f64 = 12,
 };
 std::string_view name(value_type t) noexcept;  // "u8", "bool", "str", "arr" ...
 
 // One metadata value: a scalar, a string, or an array of scalars or strings. Holds the bytes of its GGUF encoding.
 class value {
  public:
-  static value of_u8(std::uint8_t), of_i8(std::int8_t), of_u16(std::uint16_t), of_i16(std::int16_t), of_u32(std::uint32_t),
-      of_i32(std::int32_t), of_u64(std::uint64_t), of_i64(std::int64_t), of_f32(float), of_f64(double), of_bool(bool);
+  static value of_u8(std::uint8_t), of_i8(std::int8_t), of_u16(std::uint16_t), of_i16(std::int16_t),
+      of_u32(std::uint32_t), of_i32(std::int32_t), of_u64(std::uint64_t), of_i64(std::int64_t), of_f32(float),
+      of_f64(double), of_bool(bool);
   static value of_string(std::string_view);
   static value of_strings(std::span<const std::string> items);
   static value of_u64s(std::span<const std::uint64_t> items);
@@ -40,8 +54,8 @@ class value {
   value_type element_type() const noexcept;  // of an array; type() otherwise
   std::size_t size() const noexcept;         // elements of an array; 1 otherwise
 
-  // Element i (0 for scalars), converted when the value fits: any integer type to int64/uint64, integers and floats to double. Empty
-  // when the type differs or the value does not fit. Views live as long as the value.
+  // Element i (0 for scalars), converted when the value fits: any integer type to int64/uint64, integers and floats to
+  // double. Empty when the type differs or the value does not fit. Views live as long as the value.
   std::optional<std::int64_t> as_int(std::size_t i = 0) const noexcept;
   std::optional<std::uint64_t> as_uint(std::size_t i = 0) const noexcept;
   std::optional<double> as_float(std::size_t i = 0) const noexcept;
@@ -53,8 +67,14 @@ class value {
 
  private:
   friend class reader;
+  template <class T>
+  static value scalar(value_type type, T x);
+  template <class T>
+  static value numbers(value_type element, std::span<const T> items);
+  const std::byte* element(std::size_t i) const noexcept;  // null beyond the end
+
   value_type type_ = value_type::u8, element_ = value_type::u8;
-  std::vector<std::byte> bytes_;
+  std::vector<std::byte> bytes_;       // the encoding
   std::vector<std::uint64_t> starts_;  // of the strings of an array, in bytes_
 };
 
@@ -86,7 +106,7 @@ struct tensor_shape {
   std::uint32_t type_id = 0;  // as in the file: possibly a type this library cannot compute with
   std::uint32_t n_dims = 1;
   std::array<std::int64_t, 4> ne{1, 1, 1, 1};
-  std::uint64_t bytes = 0;    // of data, without padding
+  std::uint64_t bytes = 0;  // of data, without padding
 
   std::int64_t cols() const noexcept { return ne[0]; }
   std::int64_t rows() const noexcept { return ne[1] * ne[2] * ne[3]; }  // the reader has checked the product
@@ -100,23 +120,26 @@ struct tensor : tensor_shape {
 
 // How a type id is called, and whose it is. For ids of forks and removed ids as well.
 struct type_label {
-  std::string name;        // "q4_K", "IQ2_K", "Q4_2", "type 4711"
-  std::string owner;       // "ggml", the fork's name, or empty when nobody is known
+  std::string name;                               // "q4_K", "IQ2_K", "Q4_2", "type 4711"
+  std::string owner;                              // "ggml", the fork's name, or empty when nobody is known
   std::uint32_t block_size = 0, block_bytes = 0;  // 0 when unknown: sizes then come from the offsets
   bool removed = false;
 };
 type_label label(std::uint32_t type_id);
 
 struct limits {
-  std::uint64_t max_alignment = 1u << 16;   // bytes
+  std::uint64_t max_alignment = 1u << 16;  // bytes
   std::uint64_t max_key_bytes = 65535;
   std::uint64_t max_name_bytes = 64;
   std::uint64_t max_string_bytes = 1u << 30;
+  std::uint64_t max_header_bytes = 1u << 30;  // of one file, up to its last tensor info
 };
 
 struct open_options {
   gguf::limits limits = {};
-  bool follow_shards = true;  // open the other parts of a split model too; false: this file alone
+  // Open the other parts of a split model too, and leave the split.* keys out of the metadata. False: this file alone, with all
+  // its keys.
+  bool follow_shards = true;
 };
 
 struct shard {
@@ -131,24 +154,26 @@ struct shard {
 // A model open for reading. Cheap to move. Reading is thread safe.
 class model {
  public:
-  // Any part of a split model may be named. Throws the structural codes of errc, naming file, key or tensor, and offset.
+  // Any part of a split model may be named. Throws the structural codes of errc, naming file, key or tensor, and
+  // offset.
   static model open(const std::string& path, const open_options& options = {});
   model(model&&) noexcept;
   model& operator=(model&&) noexcept;
   ~model();
 
-  const gguf::metadata& metadata() const noexcept;  // of the first part
-  std::span<const tensor> tensors() const noexcept; // of all parts, in file order
+  const gguf::metadata& metadata() const noexcept;   // of the first part
+  std::span<const tensor> tensors() const noexcept;  // of all parts, in file order
   const tensor* find(std::string_view name) const noexcept;
   std::span<const shard> shards() const noexcept;
 
-  // Copies bytes [offset, offset + out.size()) of a tensor's data; numbers in blocks are little endian whatever the file's order.
-  // In big-endian files both must be multiples of the block. Throws errc::io, errc::file_changed, errc::out_of_range, errc::unsupported_type (byte order
-  // of a type that is not ours).
+  // Copies bytes [offset, offset + out.size()) of a tensor's data; numbers in blocks are little endian whatever the
+  // file's order. In big-endian files both must be multiples of the block. Throws errc::io, errc::file_changed,
+  // errc::out_of_range, errc::unsupported_type (byte order of a type that is not ours).
   void read(const tensor& t, std::uint64_t offset, std::span<std::byte> out) const;
 
-  // The tensor's bytes mapped into memory, for little-endian files; valid as long as the model. A file that shrinks while
-  // mapped kills the process: use read() for files that others may write. Throws errc::io, errc::unsupported_type.
+  // The tensor's bytes mapped into memory, for little-endian files; valid as long as the model. A file that shrinks
+  // while mapped kills the process: use read() for files that others may write. Throws errc::io,
+  // errc::unsupported_type.
   std::span<const std::byte> map(const tensor& t) const;
 
  private:
@@ -158,20 +183,23 @@ class model {
 };
 
 struct write_options {
-  std::uint64_t max_shard_bytes = 0;      // 0: no limit. Of a shard's file, header and padding included, unless one tensor is larger
-  std::uint64_t max_shard_tensors = 0;    // 0: no limit
-  bool empty_first_shard = false;         // the first part holds metadata only
-  std::vector<std::uint32_t> shard_of;    // explicit part per tensor (to keep a split); overrides the limits
-  bool overwrite = true;                  // replace existing files; false: errc::file_exists
+  std::uint64_t max_shard_bytes =
+      0;  // 0: no limit. Of a shard's file, header and padding included, unless one tensor is larger
+  std::uint64_t max_shard_tensors = 0;  // 0: no limit
+  bool empty_first_shard = false;       // the first part holds metadata only
+  std::vector<std::uint32_t> shard_of;  // explicit part per tensor (to keep a split); overrides the limits
+  bool overwrite = true;                // replace existing files; false: errc::file_exists
 };
 
-// Writes GGUF 3, little endian. The layout is fixed at construction; data may then come in any order and from any thread.
-// Nothing exists under the final names before commit(), and nothing remains if the writer is destroyed or the process dies before.
+// Writes GGUF 3, little endian. The layout is fixed at construction; data may then come in any order and from any
+// thread. Nothing exists under the final names before commit(), and nothing remains if the writer is destroyed or the
+// process dies before.
 class writer {
  public:
-  // `path` is the file, or PREFIX for a split model (PREFIX-00001-of-00003.gguf ...). Alignment is metadata's general.alignment, else 32.
-  // Checks names, shapes and free disk space before anything is written.
-  // Throws errc::disk_full, errc::file_exists, errc::io, errc::bad_shape, errc::duplicate_tensor, errc::bad_tensor_name, errc::bad_alignment.
+  // `path` is the file, or PREFIX for a split model (PREFIX-00001-of-00003.gguf ...). Alignment is metadata's
+  // general.alignment, else 32. Checks names, shapes and free disk space before anything is written. Throws
+  // errc::disk_full, errc::file_exists, errc::io, errc::bad_shape, errc::duplicate_tensor, errc::bad_tensor_name,
+  // errc::bad_alignment.
   writer(const std::string& path, metadata meta, std::vector<tensor_shape> tensors, const write_options& options = {});
   ~writer();
   writer(const writer&) = delete;
@@ -180,7 +208,8 @@ class writer {
   std::span<const std::string> paths() const noexcept;  // final names
   std::uint64_t total_bytes() const noexcept;           // of all files
 
-  // Data of tensor i at byte `offset` of it. Thread safe for distinct ranges. Throws errc::out_of_range, errc::io, errc::disk_full.
+  // Data of tensor i at byte `offset` of it. Thread safe for distinct ranges. Throws errc::out_of_range, errc::io,
+  // errc::disk_full.
   void write(std::size_t i, std::uint64_t offset, std::span<const std::byte> data);
   // Replaces a metadata value by another one of the same type and encoded size (digests known only at the end).
   void patch(std::string_view key, const value& v);

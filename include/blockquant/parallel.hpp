@@ -1,5 +1,5 @@
-// Who runs the library's loops. Entry points take an `executor`: one of the caller's own, a `thread_pool`, or none at all
-// (the calling thread does the work). Results never depend on it.
+// Who runs the library's loops. Entry points take an `executor`: one of the caller's own, a `thread_pool`, or none at
+// all (the calling thread does the work). Results never depend on it.
 #pragma once
 #include <cstddef>
 #include <functional>
@@ -17,12 +17,12 @@ class executor {
   virtual void run(std::size_t count, const std::function<void(std::size_t)>& task) = 0;
 };
 
-// A fixed set of threads. Tasks are handed out one by one, so that a worker that the system deschedules holds up nobody;
-// waiting threads sleep. run() may be called by one thread at a time.
+// A fixed set of threads. Tasks are handed out one by one, so that a worker that the system deschedules holds up
+// nobody; waiting threads sleep. run() may be called by one thread at a time.
 class thread_pool final : public executor {
  public:
-  // `threads` counts the calling thread; 0 means one per hardware thread. Throws errc::invalid_argument above 1024, std::system_error
-  // when threads cannot be started.
+  // `threads` counts the calling thread; 0 means one per hardware thread. Throws errc::invalid_argument above 1024,
+  // std::system_error when threads cannot be started.
   explicit thread_pool(int threads = 0);
   ~thread_pool() override;
   thread_pool(const thread_pool&) = delete;

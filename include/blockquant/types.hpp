@@ -11,12 +11,12 @@ namespace bq {
 
 struct type_info {
   type id;
-  std::string_view name;     // as in GGUF: "q4_K", "f16"
-  std::uint32_t block_size;  // weights per block
-  std::uint32_t block_bytes; // bytes per block
-  bool quantized;            // false for f32, f16, bf16
-  bool activation_only;      // q8_1, q8_K: never in files
-  bool uses_importance;      // an importance matrix changes the bytes
+  std::string_view name;      // as in GGUF: "q4_K", "f16"
+  std::uint32_t block_size;   // weights per block
+  std::uint32_t block_bytes;  // bytes per block
+  bool quantized;             // false for f32, f16, bf16
+  bool activation_only;       // q8_1, q8_K: never in files
+  bool uses_importance;       // an importance matrix changes the bytes
   double bits_per_weight() const noexcept { return 8.0 * block_bytes / block_size; }
 };
 
@@ -33,8 +33,8 @@ const type_info& info(type id);
 // True when rows of `cols` weights can be stored as `id`: cols > 0 and a multiple of the block size.
 bool can_quantize(type id, std::int64_t cols) noexcept;
 
-// Bytes of one row of `cols` weights. Throws errc::unknown_type, errc::bad_shape (cols not a positive multiple of the block
-// size), errc::out_of_range (does not fit 63 bits).
+// Bytes of one row of `cols` weights. Throws errc::unknown_type, errc::bad_shape (cols not a positive multiple of the
+// block size), errc::out_of_range (does not fit 63 bits).
 std::uint64_t row_bytes(type id, std::int64_t cols);
 
 }  // namespace bq

@@ -1,0 +1,81 @@
+// One row per format, folded from a list of formats at compile time: everything that the entry points need to know
+// about a type, as data and function pointers. `format_table<all_formats>` is the library's own; a test may fold
+// another list.
+#pragma once
+#include <array>
+#include <tuple>
+#include <utility>
+
+#include "blockquant/types.hpp"
+#include "formats/decode.hpp"
+
+namespace bq {
+
+struct format_row {
+  type_info info;
+  // One row of `cols` weights; importance null or [cols].
+  void (*quantize_row)(const float* x, std::int64_t cols, void* blocks, const float* importance) noexcept;
+  void (*decode_row)(const void* blocks, std::int64_t cols, float* out) noexcept;
+  bool (*block_is_finite)(const void* block) noexcept;
+  // Swaps the bytes of every multi-byte number in a block, in place.
+  void (*swap_block)(void* block) noexcept;
+};
+
+template <any_format F>
+void quantize_row(const float* x, std::int64_t cols, void* blocks, const float* importance) noexcept {
+  F::quantize(x, cols, static_cast<typename F::block*>(blocks), importance);
+}
+
+template <any_format F>
+void decode_row(const void* blocks, std::int64_t cols, float* out) noexcept {
+  const auto* block = static_cast<const typename F::block*>(blocks);
+  for (std::int64_t i = 0; i < cols; i += F::block_size) decode_block<F>(*block++, out + i);
+}
+
+template <any_format F>
+bool row_block_is_finite(const void* block) noexcept {
+  return block_is_finite<F>(*static_cast<const typename F::block*>(block));
+}
+
+template <any_format F>
+void swap_block(void* block) noexcept {
+  auto* bytes = static_cast<unsigned char*>(block);
+  for (const plane& p : F::planes()) {
+    if (!p.number) continue;
+    for (int at = p.offset; at < p.offset + p.bytes; at += p.unit) {
+      for (int i = 0; i < p.unit / 2; ++i) std::swap(bytes[at + i], bytes[at + p.unit - 1 - i]);
+    }
+  }
+}
+
+template <any_format F>
+constexpr format_row make_format_row() {
+  format_row row{};
+  row.info.id = F::id;
+  row.info.name = F::name;
+  row.info.block_size = F::block_size;
+  row.info.block_bytes = sizeof(typename F::block);
+  row.info.quantized = !float_format<F>;
+  row.info.activation_only = activation_format<F>;
+  row.info.uses_importance = importance_format<F>;
+  row.quantize_row = quantize_row<F>;
+  row.decode_row = decode_row<F>;
+  row.block_is_finite = row_block_is_finite<F>;
+  row.swap_block = swap_block<F>;
+  return row;
+}
+
+template <class List>
+struct format_table;
+
+template <any_format... F>
+struct format_table<std::tuple<F...>> {
+  static constexpr std::array<format_row, sizeof...(F)> rows{make_format_row<F>()...};
+};
+
+// The library's row for `id`; null when it does not compute with it.
+const format_row* find_row(type id) noexcept;
+// As find_row; throws errc::unknown_type.
+const format_row& row_of(type id);
+
+}  // namespace bq
