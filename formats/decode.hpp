@@ -1,20 +1,29 @@
-// What follows from the contract (formats/format.hpp) for every format, written once: signed codes, one group's scale and
-// minimum, and the reference decoder. weight = scale * code - min, in f32, one rounding each, never contracted to an FMA.
+// What follows from the contract (formats/format.hpp) for every format, written once: signed codes, one group's scale
+// and minimum, and the reference decoder. weight = scale * code - min, in f32, one rounding each, never contracted to
+// an FMA.
 #pragma once
 #include "word.hpp"
 
 namespace bq {
 
 template <class F>
-concept has_codebook = requires { F::codebook(); };
+concept has_codebook = requires {
+  F::codebook();
+};
 template <class F>
-concept has_scales = requires(block_source s) { F::scales(s, 0); };
+concept has_scales = requires(block_source s) {
+  F::scales(s, 0);
+};
 template <class F>
-concept has_min = requires(block_source s) { F::dmin(s); };
+concept has_min = requires(block_source s) {
+  F::dmin(s);
+};
 template <class F>
-concept has_mins = requires(block_source s) { F::mins(s, 0); };
+concept has_mins = requires(block_source s) {
+  F::mins(s, 0);
+};
 
-// Word w of the codes as signed bytes: code - zero, or the codebook's entry. Bytes do not borrow from one another.
+// Word w of the codes as signed bytes: code - zero, or the codebook's entry.
 template <coded_format F, class S>
 BQ_HD auto signed_codes(const S& s, int w) {
   const auto c = F::codes(s, w);
@@ -25,42 +34,41 @@ BQ_HD auto signed_codes(const S& s, int w) {
   } else if constexpr (F::zero == 128) {
     return c ^ 0x80808080u;
   } else {
-    return ((c | 0x80808080u) - 0x01010101u * F::zero) ^ 0x80808080u;
+    return signed_bytes(c, F::zero);
   }
 }
 
-// Byte g % 4 of word g / 4, of packed scales or mins.
-BQ_HD int signed_byte(std::uint32_t word, int index) {
-  return static_cast<std::int8_t>(static_cast<std::uint8_t>(word >> (8 * (index & 3))));
-}
-BQ_HD int unsigned_byte(std::uint32_t word, int index) { return static_cast<std::uint8_t>(word >> (8 * (index & 3))); }
-
-// f32 factor of the signed codes of group g.
-template <coded_format F>
-BQ_HD float group_scale(const block_source& s, int g) {
-  if constexpr (has_scales<F>) return F::d(s, g) * static_cast<float>(signed_byte(F::scales(s, g / 4), g));
-  else return F::d(s, g);
+// f32 factor of the signed codes of group g (one for each row of S).
+template <coded_format F, class S>
+BQ_HD auto group_scale(const S& s, int g) {
+  if constexpr (has_scales<F>)
+    return F::d(s, g) * S::signed_byte(F::scales(s, g / 4), g);
+  else
+    return F::d(s, g);
 }
 
 // f32 value subtracted from every weight of group g; 0 for formats without one.
-template <coded_format F>
-BQ_HD float group_min(const block_source& s, int g) {
-  if constexpr (has_mins<F>) return F::dmin(s) * static_cast<float>(unsigned_byte(F::mins(s, g / 4), g));
-  else if constexpr (has_min<F>) return F::dmin(s);
-  else return 0.0f;
+template <coded_format F, class S>
+BQ_HD auto group_min(const S& s, int g) {
+  if constexpr (has_mins<F>)
+    return F::dmin(s) * S::unsigned_byte(F::mins(s, g / 4), g);
+  else if constexpr (has_min<F>)
+    return F::dmin(s);
+  else
+    return 0.0f;
 }
 
-// Weights 4w .. 4w+3 of a block.
+// Weights 4w .. 4w+3 of a block, whose group has this scale and minimum.
+template <coded_format F>
+BQ_HD void decode_word(const block_source& s, int w, float scale, float minimum, float* out) {
+  const std::uint32_t c = signed_codes<F>(s, w);
+  for (int j = 0; j < 4; ++j) out[j] = scale * static_cast<float>(block_source::signed_byte(c, j)) - minimum;
+}
+
 template <coded_format F>
 BQ_HD void decode_word(const block_source& s, int w, float* out) {
-  const std::uint32_t c = signed_codes<F>(s, w);
   const int g = 4 * w / F::group;
-  const float scale = group_scale<F>(s, g);
-  for (int j = 0; j < 4; ++j) {
-    const float value = scale * static_cast<float>(signed_byte(c, j));
-    if constexpr (has_min<F>) out[j] = value - group_min<F>(s, g);
-    else out[j] = value;
-  }
+  decode_word<F>(s, w, group_scale<F>(s, g), group_min<F>(s, g), out);
 }
 
 // block_size floats. Reference decoder: the same bits as ggml's.
@@ -70,7 +78,11 @@ BQ_HD void decode_block(const typename F::block& b, float* out) {
     *out = F::decode(b);
   } else {
     const block_source s(&b);
-    for (int w = 0; w < F::block_size / 4; ++w) decode_word<F>(s, w, out + 4 * w);
+    constexpr int words = F::group / 4;
+    for (int g = 0; g < F::block_size / F::group; ++g) {
+      const float scale = group_scale<F>(s, g), minimum = group_min<F>(s, g);
+      for (int w = g * words; w < (g + 1) * words; ++w) decode_word<F>(s, w, scale, minimum, out + 4 * w);
+    }
   }
 }
 

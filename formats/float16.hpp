@@ -37,9 +37,9 @@ BQ_HD float f16_to_f32(std::uint32_t h) {
 
 BQ_HD std::uint16_t f16_from_f32(float x) {
   const std::uint32_t u = f32_to_bits(x), sign = (u >> 16) & 0x8000u, magnitude = u & 0x7fffffffu;
-  std::uint32_t half = 0x7e00u;                            // NaN
-  if (magnitude <= 0x7f800000u) half = 0x7c00u;            // infinity, and what rounds to it
-  if (magnitude < 0x38800000u) {                           // subnormal: adding 0.5 lets the FPU round at 2^-24
+  std::uint32_t half = 0x7e00u;                  // NaN
+  if (magnitude <= 0x7f800000u) half = 0x7c00u;  // infinity, and what rounds to it
+  if (magnitude < 0x38800000u) {                 // subnormal: adding 0.5 lets the FPU round at 2^-24
     half = f32_to_bits(f32_from_bits(magnitude) + 0.5f) - 0x3f000000u;
   } else if (magnitude < 0x477ff000u) {
     half = (magnitude - 0x38000000u + 0x0fffu + ((magnitude >> 13) & 1u)) >> 13;
@@ -65,6 +65,20 @@ BQ_HD float ue4m3_half_to_f32(std::uint32_t x) {
   const std::uint32_t exponent = x >> 3 & 15u, mantissa = x & 7u;
   if (exponent == 0) return static_cast<float>(mantissa) * 0x1p-10f;
   return f32_from_bits((exponent + 119u) << 23 | mantissa << 20);
+}
+
+// The UE4M3 value nearest to x (not halved), halves upwards; 0 for NaN and what is not positive. ggml does not use the
+// values from 256 to 416: what would become one of them becomes the largest, 448.
+BQ_HD std::uint8_t ue4m3_from_f32(float x) {
+  if (!(x > 0.0f)) return 0;
+  if (x >= 256.0f) return 0x7e;
+  if (x < 0x1p-6f) {  // subnormal: steps of 2^-9
+    const int steps = static_cast<int>(x * 512.0f + 0.5f);
+    return static_cast<std::uint8_t>(steps < 7 ? steps : 7);
+  }
+  const std::uint32_t rounded = (f32_to_bits(x) + 0x00080000u) >> 20;  // exponent and three fraction bits
+  const std::uint32_t code = rounded - (120u << 3);
+  return static_cast<std::uint8_t>(code < 0x78u ? code : 0x7eu);
 }
 
 }  // namespace bq

@@ -1,8 +1,9 @@
 // The contract between a format and everything derived from it.
 //
-// Every block format is two-level affine: weight[i] = (d(g) * scale[g]) * code[i] - dmin * min[g], with i in group g. A format
-// states where the pieces lie, on 32-bit words with & | << >>, as templates over a word source S (formats/word.hpp: one
-// word of one block for scalar code and CUDA threads; several words, or the same word of several rows, for SIMD):
+// Every block format is two-level affine: weight[i] = (d(g) * scale[g]) * code[i] - dmin * min[g], with i in group g. A
+// format states where the pieces lie, on 32-bit words with & | << >>, as templates over a word source S
+// (formats/word.hpp: one word of one block for scalar code and CUDA threads; several words, or the same word of several
+// rows, for SIMD):
 //
 //   name, id             GGUF's spelling and number
 //   block_size, group    weights per block; weights per scale (a multiple of 4)
@@ -13,9 +14,15 @@
 //   scales(s, w)         optional: signed bytes, scales of groups 4w .. 4w+3, packed in one word
 //   dmin(s), mins(s, w)  optional: as d and scales for the subtracted minimum, unsigned bytes; without mins() all are 1
 //   codebook()           optional: the 16 signed bytes that codes index, as four words
-//   quantize(row, cols, out, importance)   the reference quantiser of one row (host only; built without FMA contraction)
+//   valid(s)             optional: false when scale bytes mean "not a number" though d(s, g) is finite
+//   quantize(row, cols, out, importance)   the reference quantiser of one row; importance is null or [cols] (host only;
+//   built
+//                        without FMA contraction)
+//   uses_importance      optional: true when importance changes the bytes
+//   activation_only      optional: true for what files never hold
+//   max_rmse             the quantiser's RMS error on Gaussian weights, relative to their RMS, is below this
 //
-// Float formats (f32, f16, bf16) have no codes: they give block_size 1, decode(bits) and encode(x) instead.
+// Float formats (f32, f16, bf16) have no codes: they give block_size 1, decode(block) and encode(x) instead.
 #pragma once
 #include <concepts>
 #include <cstddef>
@@ -23,8 +30,8 @@
 
 #include "type.hpp"
 
-// BQ_HD marks what runs on host and device. On the host it forces inlining, because the linker merges inline functions of
-// units built for different instruction sets. BQ_DEVICE is set while device code is being generated.
+// BQ_HD marks what runs on host and device. On the host it forces inlining, because the linker merges inline functions
+// of units built for different instruction sets. BQ_DEVICE is set while device code is being generated.
 #if defined(__CUDACC__)
 #define BQ_HD __host__ __device__ __forceinline__
 #else
@@ -37,8 +44,8 @@
 namespace bq {
 
 // One field of a block, for whoever moves blocks without understanding them. `unit` is the size in bytes that stays
-// together when blocks of several rows are interleaved; `number` says that a unit is one multi-byte number, which has to
-// be swapped in files of the other byte order.
+// together when blocks of several rows are interleaved; `number` says that a unit is one multi-byte number, which has
+// to be swapped in files of the other byte order.
 struct plane {
   int offset, bytes, unit;
   bool number;
@@ -55,8 +62,10 @@ concept any_format = requires {
   { F::name } -> std::convertible_to<const char*>;
   { F::id } -> std::convertible_to<type>;
   { F::block_size } -> std::convertible_to<int>;
+  { F::max_rmse } -> std::convertible_to<float>;
   F::planes();
-};
+}
+&&requires(const float* x, typename F::block* out) { F::quantize(x, std::int64_t{}, out, x); };
 
 template <class F>
 concept float_format = any_format<F> && F::block_size == 1 && requires(typename F::block b) {
@@ -69,9 +78,17 @@ concept coded_format = any_format<F> && !float_format<F> && requires {
   { F::group } -> std::convertible_to<int>;
   { F::code_bits } -> std::convertible_to<int>;
   { F::zero } -> std::convertible_to<int>;
-} && F::block_size % F::group == 0 && F::group % 4 == 0;
+}
+&&F::block_size % F::group == 0 && F::group % 4 == 0;
 
 template <class F>
-concept has_quantizer = requires(const float* x, typename F::block* out) { F::quantize(x, std::int64_t{}, out, x); };
+concept importance_format = any_format<F> && requires {
+  requires F::uses_importance;
+};
+
+template <class F>
+concept activation_format = any_format<F> && requires {
+  requires F::activation_only;
+};
 
 }  // namespace bq

@@ -1,11 +1,14 @@
 // Q4_0: 32 weights, 18 bytes, 4.5 bits per weight.  weight = d * (q - 8)
 //
-//   byte   0         2                                   18
-//          | d (f16) | q[0] | q[16] << 4 ... q[15] | q[31] << 4 |
+//   byte   0         2                                               18
+//          | d (f16) | q[0] | q[16] << 4   ...   q[15] | q[31] << 4  |
+//
+// The weight of largest magnitude gets code 0 (-8), so d has the opposite sign; with importance, the best of 19 scales.
 #pragma once
 #include <array>
 
-#include "search.hpp"
+#include "packing.hpp"
+#include "quantize32.hpp"
 #include "word.hpp"
 
 namespace bq {
@@ -14,6 +17,8 @@ struct q4_0 {
   static constexpr const char* name = "q4_0";
   static constexpr type id = type::q4_0;
   static constexpr int block_size = 32, group = 32, code_bits = 4, zero = 8;
+  static constexpr bool uses_importance = true;
+  static constexpr float max_rmse = 0.10f;
 
   struct block {
     std::uint16_t d;
@@ -23,9 +28,20 @@ struct q4_0 {
   static constexpr std::array<plane, 2> planes() { return {{{0, 2, 2, true}, {2, 16, 4, false}}}; }
 
   template <class S>
-  BQ_HD static auto codes(const S& s, int w) { return s.template plane<4, 16>(2, w); }
+  BQ_HD static auto codes(const S& s, int w) {
+    return s.template plane<4, 16>(2, w);
+  }
   template <class S>
-  BQ_HD static auto d(const S& s, int) { return s.f16(0); }
+  BQ_HD static auto d(const S& s, int) {
+    return s.f16(0);
+  }
+
+  static void quantize(const float* x, std::int64_t cols, block* out, const float* importance) {
+    symmetric_quantize<zero>(x, cols, importance, [&](std::int64_t b, float scale, const std::uint8_t* codes) {
+      out[b].d = f16_from_f32(scale);
+      pack_plane<4, 16>(out[b].qs, codes, block_size);
+    });
+  }
 };
 
 }  // namespace bq

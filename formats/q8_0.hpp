@@ -1,14 +1,14 @@
 // Q8_0: 32 weights, 34 bytes, 8.5 bits per weight.  weight = d * q
 //
-//   byte   0         2                              34
-//          | d (f16) | q[0] q[1] ...       q[31] (i8) |
+//   byte   0         2                                34
+//          | d (f16) | q[0] (i8)   ...     q[31] (i8) |
 //
-// Codes are q + 128, so that unsigned byte products can take them; zero = 128 brings them back.
+// Codes are q + 128, so that unsigned byte products can take them; zero = 128 brings them back. Importance does not
+// change the result: every code is the nearest one.
 #pragma once
 #include <array>
-#include <cmath>
 
-#include "search.hpp"
+#include "quantize32.hpp"
 #include "word.hpp"
 
 namespace bq {
@@ -17,6 +17,7 @@ struct q8_0 {
   static constexpr const char* name = "q8_0";
   static constexpr type id = type::q8_0;
   static constexpr int block_size = 32, group = 32, code_bits = 8, zero = 128;
+  static constexpr float max_rmse = 0.01f;
 
   struct block {
     std::uint16_t d;
@@ -26,17 +27,17 @@ struct q8_0 {
   static constexpr std::array<plane, 2> planes() { return {{{0, 2, 2, true}, {2, 32, 4, false}}}; }
 
   template <class S>
-  BQ_HD static auto codes(const S& s, int w) { return s.template plane<8, 32>(2, w) ^ 0x80808080u; }
+  BQ_HD static auto codes(const S& s, int w) {
+    return s.template plane<8, 32>(2, w) ^ 0x80808080u;
+  }
   template <class S>
-  BQ_HD static auto d(const S& s, int) { return s.f16(0); }
+  BQ_HD static auto d(const S& s, int) {
+    return s.f16(0);
+  }
 
-  // Importance does not change the result: every code is the nearest one.
   static void quantize(const float* x, std::int64_t cols, block* out, const float*) {
     for (; cols > 0; cols -= block_size, x += block_size, ++out) {
-      const float d = max_abs(x, block_size) / 127;
-      const float id = d != 0 ? 1.0f / d : 0.0f;
-      out->d = f16_from_f32(d);
-      for (int i = 0; i < block_size; ++i) out->q[i] = static_cast<std::int8_t>(truncate(std::round(x[i] * id)));
+      out->d = f16_from_f32(nearest_bytes(x, out->q));
     }
   }
 };

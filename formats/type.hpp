@@ -1,6 +1,6 @@
 // The ids that a GGUF file may give a tensor's type, in the numbering of mainline ggml (field `type` of a tensor info).
-// Every id is transcribed here once. Ids that mainline gave up and ids that belong to forks are in src/gguf/foreign.cpp:
-// they are no types of ours, a reader only has to name them.
+// Every id is transcribed here once. Ids that mainline gave up and ids that belong to forks are in
+// src/gguf/foreign.cpp: they are no types of ours, a reader only has to name them.
 #pragma once
 #include <cstdint>
 

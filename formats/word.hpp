@@ -1,13 +1,19 @@
-// Word sources: how a format's unpack code sees the bytes of a block. An offset is in bytes from the start of the block,
-// w is the index of a code word (weights 4w .. 4w+3). All loads are unaligned and little endian.
+// Word sources: how a format's unpack code sees the bytes of a block. An offset is in bytes from the start of the
+// block, w is the index of a code word (weights 4w .. 4w+3). All loads are unaligned and little endian. There are three
+// kinds:
 //
-// `word_access` derives the three motions that every format is made of from one load:
-//   plane<Bits, Bytes>(offset, w)  codes of `Bits` bits stored in planes over `Bytes` bytes: the lowest bits of all bytes, then the
-//                                  next ones, and so on; further chunks of `Bytes` bytes follow
-//   spread(offset, w)              one bit per weight, in order: bit 4w+j of the field becomes bit 0 of byte j
-//   trit<Bytes, Planes>(offset, w) base-3 digits, as fixed-point fractions (TQ1_0), in planes over `Bytes` bytes
-// A source whose lanes are consecutive words of one block (AVX2, NEON) overrides them; a source whose lanes are the same
-// word of several rows (packed weights) and the one-word source below use them as they are.
+//   one word of one block      block_source below: scalar code, CUDA threads, tests
+//   the same word of several rows whose blocks are interleaved by planes(): packed weights. Every load has a lane for
+//   each row;
+//                              the derived motions work as they are.
+//   consecutive words of one block: SIMD over a row. A load gives words at offset, offset + 4, ...; w is a multiple of
+//   `lanes`.
+//                              plane, spread and each have to be overridden where a vector leaves a plane. Only codes
+//                              can be read so; scales come from a block_source, packed, for the kernel to spread over
+//                              lanes.
+//
+// A source gives load, load16, load8 (zero-extended words), the scale reads f16, f32, e8m0_half, ue4m3_half, the byte
+// reads signed_byte, unsigned_byte, and lookup. word_access derives the motions that codes are made of.
 #pragma once
 #include <cstring>
 
@@ -15,8 +21,16 @@
 
 namespace bq {
 
+// Bytes of a word, each below 128, less `zero`: signed bytes. They do not borrow from one another.
+template <class Word>
+BQ_HD Word signed_bytes(Word unsigned_bytes, std::uint32_t zero) {
+  return ((unsigned_bytes | 0x80808080u) - 0x01010101u * zero) ^ 0x80808080u;
+}
+
 template <class Self>
 struct word_access {
+  // Codes of `Bits` bits in planes over `Bytes` bytes: the lowest bits of all bytes, then the next ones, and so on;
+  // then the next `Bytes` bytes.
   template <int Bits, int Bytes>
   BQ_HD auto plane(int offset, int w) const {
     constexpr int words = Bytes / 4, planes = 8 / Bits;
@@ -25,19 +39,28 @@ struct word_access {
     return self().load(offset + chunk * Bytes + 4 * k) >> (Bits * plane) & mask;
   }
 
+  // One bit per weight, in order, for 32 weights: bit 4w+j of the field becomes bit 0 of byte j.
   BQ_HD auto spread(int offset, int w) const {
     return ((self().load(offset) >> (4 * w) & 0x0fu) * 0x00204081u) & 0x01010101u;
   }
 
-  template <int Bytes, int Planes>
+  // Base-3 digits in planes over `Bytes` bytes: a byte is a fixed-point fraction of five digits, and times 3^k it
+  // starts with digit k.
+  template <int Bytes>
   BQ_HD auto trit(int offset, int w) const {
     constexpr int words = Bytes / 4;
     std::uint32_t power = 1;
-    for (int i = 0; i < w / words % Planes; ++i) power *= 3;
+    for (int i = 0; i < w / words; ++i) power *= 3;
     const auto v = self().load(offset + 4 * (w % words));
     const auto even = ((v & 0x00ff00ffu) * power & 0x00ff00ffu) * 3u >> 8 & 0x00ff00ffu;
     const auto odd = ((v >> 8 & 0x00ff00ffu) * power & 0x00ff00ffu) * 3u >> 8 & 0x00ff00ffu;
     return even | odd << 8;
+  }
+
+  // f(source, word index) for every word of the vector: for layouts with a seam inside one.
+  template <class Read>
+  BQ_HD auto each(int w, Read read) const {
+    return read(self(), w);
   }
 
  private:
@@ -68,12 +91,21 @@ struct block_source : word_access<block_source> {
   BQ_HD float e8m0_half(int offset) const { return e8m0_half_to_f32(load8(offset)); }
   BQ_HD float ue4m3_half(int offset) const { return ue4m3_half_to_f32(load8(offset)); }
 
+  // Byte index % 4 of a word.
+  BQ_HD static int signed_byte(std::uint32_t word, int index) {
+    return static_cast<std::int8_t>(word >> (8 * (index & 3)));
+  }
+  BQ_HD static int unsigned_byte(std::uint32_t word, int index) {
+    return static_cast<std::uint8_t>(word >> (8 * (index & 3)));
+  }
+
   // Four bytes of `index` (each below 16) replaced by the codebook's entries.
   BQ_HD static std::uint32_t lookup(std::uint32_t index, const codebook16& table) {
     std::uint32_t out = 0;
     for (int j = 0; j < 4; ++j) {
       const std::uint32_t i = index >> (8 * j) & 15u;
-      const std::uint32_t word = i < 8 ? (i < 4 ? table.word[0] : table.word[1]) : (i < 12 ? table.word[2] : table.word[3]);
+      const std::uint32_t word =
+          i < 8 ? (i < 4 ? table.word[0] : table.word[1]) : (i < 12 ? table.word[2] : table.word[3]);
       out |= (word >> (8 * (i & 3u)) & 0xffu) << (8 * j);
     }
     return out;

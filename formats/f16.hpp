@@ -1,0 +1,31 @@
+// F16: one weight, 2 bytes, IEEE binary16, rounded to nearest even; beyond 65504 it becomes infinity.
+//
+//   bit   0          10         15 16
+//         | fraction  | exponent | s |   little endian
+#pragma once
+#include <algorithm>
+#include <array>
+
+#include "float16.hpp"
+
+namespace bq {
+
+struct f16 {
+  static constexpr const char* name = "f16";
+  static constexpr type id = type::f16;
+  static constexpr int block_size = 1;
+  static constexpr float max_rmse = 3e-4f;
+
+  using block = std::uint16_t;
+  static_assert(sizeof(block) == 2);
+  static constexpr std::array<plane, 1> planes() { return {{{0, 2, 2, true}}}; }
+
+  BQ_HD static float decode(block b) { return f16_to_f32(b); }
+  BQ_HD static block encode(float x) { return f16_from_f32(x); }
+
+  static void quantize(const float* x, std::int64_t cols, block* out, const float*) {
+    std::transform(x, x + cols, out, [](float value) { return encode(value); });
+  }
+};
+
+}  // namespace bq

@@ -1,0 +1,31 @@
+// F32: one weight, 4 bytes, IEEE binary32, stored as it is.
+//
+//   bit   0                 23              31 32
+//         | fraction         | exponent      | s |   little endian
+#pragma once
+#include <algorithm>
+#include <array>
+
+#include "format.hpp"
+
+namespace bq {
+
+struct f32 {
+  static constexpr const char* name = "f32";
+  static constexpr type id = type::f32;
+  static constexpr int block_size = 1;
+  static constexpr float max_rmse = 1e-9f;
+
+  using block = float;
+  static_assert(sizeof(block) == 4);
+  static constexpr std::array<plane, 1> planes() { return {{{0, 4, 4, true}}}; }
+
+  BQ_HD static float decode(block b) { return b; }
+  BQ_HD static block encode(float x) { return x; }
+
+  static void quantize(const float* x, std::int64_t cols, block* out, const float*) {
+    std::transform(x, x + cols, out, [](float value) { return encode(value); });
+  }
+};
+
+}  // namespace bq

@@ -1,0 +1,53 @@
+// IQ4_NL: 32 weights, 18 bytes, 4.5 bits per weight.  weight = d * value[q]
+//
+//   byte   0         2                                              18
+//          | d (f16) | q[0] | q[16] << 4   ...   q[15] | q[31] << 4 |
+//
+// value: the 16 signed entries of iq4.hpp.
+#pragma once
+#include <array>
+
+#include "iq4.hpp"
+#include "packing.hpp"
+#include "word.hpp"
+
+namespace bq {
+
+struct iq4_nl {
+  static constexpr const char* name = "iq4_nl";
+  static constexpr type id = type::iq4_nl;
+  static constexpr int block_size = 32, group = 32, code_bits = 4, zero = 0;
+  static constexpr bool uses_importance = true;
+  static constexpr float max_rmse = 0.09f;
+
+  struct block {
+    std::uint16_t d;
+    std::uint8_t qs[16];
+  };
+  static_assert(sizeof(block) == 18);
+  static constexpr std::array<plane, 2> planes() { return {{{0, 2, 2, true}, {2, 16, 4, false}}}; }
+
+  BQ_HD static codebook16 codebook() { return iq4_codebook(); }
+  template <class S>
+  BQ_HD static auto codes(const S& s, int w) {
+    return s.template plane<4, 16>(2, w);
+  }
+  template <class S>
+  BQ_HD static auto d(const S& s, int) {
+    return s.f16(0);
+  }
+
+  static void quantize(const float* x, std::int64_t cols, block* out, const float* importance) {
+    for (std::int64_t i = 0; i < cols; i += block_size, ++out) {
+      float w[block_size];
+      std::uint8_t codes[block_size];
+      iq4_weights(x + i, importance ? importance + i : nullptr, block_size, w);
+      const float scale = iq4_search(x + i, w);
+      out->d = f16_from_f32(scale);
+      iq4_round(x + i, scale, block_size, codes);
+      pack_plane<4, 16>(out->qs, codes, block_size);
+    }
+  }
+};
+
+}  // namespace bq

@@ -1,0 +1,65 @@
+// MXFP4: 32 weights, 17 bytes, 4.25 bits per weight.  weight = 2^(e - 127) * E2M1[q]
+//
+//   byte   0          1                                              17
+//          | e (E8M0) | q[0] | q[16] << 4   ...   q[15] | q[31] << 4 |
+//
+// The OCP microscaling format: the scale is a power of two, so that the largest magnitude falls in [4, 8). e = 255 is
+// NaN.
+#pragma once
+#include <array>
+
+#include "e2m1.hpp"
+#include "packing.hpp"
+#include "search.hpp"
+#include "word.hpp"
+
+namespace bq {
+
+struct mxfp4 {
+  static constexpr const char* name = "mxfp4";
+  static constexpr type id = type::mxfp4;
+  static constexpr int block_size = 32, group = 32, code_bits = 4, zero = 0;
+  static constexpr float max_rmse = 0.14f;
+
+  struct block {
+    std::uint8_t e, qs[16];
+  };
+  static_assert(sizeof(block) == 17);
+  static constexpr std::array<plane, 2> planes() { return {{{0, 1, 1, false}, {1, 16, 4, false}}}; }
+
+  BQ_HD static codebook16 codebook() { return e2m1_codebook(); }
+  template <class S>
+  BQ_HD static auto codes(const S& s, int w) {
+    return s.template plane<4, 16>(1, w);
+  }
+  template <class S>
+  BQ_HD static auto d(const S& s, int) {
+    return s.e8m0_half(0);
+  }
+  template <class S>
+  BQ_HD static bool valid(const S& s) {
+    return s.load8(0) != 0xffu;
+  }
+
+  static void quantize(const float* x, std::int64_t cols, block* out, const float*) {
+    for (; cols > 0; cols -= block_size, x += block_size, ++out) {
+      out->e = exponent(max_abs(x, block_size));
+      const float scale = e8m0_half_to_f32(out->e);
+      std::uint8_t codes[block_size];
+      for (int i = 0; i < block_size; ++i) codes[i] = e2m1_nearest(x[i], scale);
+      pack_plane<4, 16>(out->qs, codes, block_size);
+    }
+  }
+
+ private:
+  // floor(log2(top)) - 2, biased. The reference takes the logarithm in f32, which rounds up to k already a little below
+  // 2^k; the double logarithm rounded to f32 is that of every library, since none comes near a tie. 8 bits: for
+  // subnormals it wraps.
+  static std::uint8_t exponent(float top) {
+    if (!(top > 0)) return 0;
+    const float log = static_cast<float>(std::log2(static_cast<double>(top)));
+    return static_cast<std::uint8_t>(truncate(std::floor(log) + 125));
+  }
+};
+
+}  // namespace bq

@@ -1,0 +1,53 @@
+// Q4_1: 32 weights, 20 bytes, 5 bits per weight.  weight = d * q + m
+//
+//   byte   0         2         4                                              20
+//          | d (f16) | m (f16) | q[0] | q[16] << 4   ...   q[15] | q[31] << 4 |
+//
+// The range of the weights is divided into 15 steps; with importance, the best of 37 least-squares fits. The contract
+// subtracts a minimum, so dmin is -m.
+#pragma once
+#include <array>
+
+#include "packing.hpp"
+#include "quantize32.hpp"
+#include "word.hpp"
+
+namespace bq {
+
+struct q4_1 {
+  static constexpr const char* name = "q4_1";
+  static constexpr type id = type::q4_1;
+  static constexpr int block_size = 32, group = 32, code_bits = 4, zero = 0;
+  static constexpr bool uses_importance = true;
+  static constexpr float max_rmse = 0.09f;
+
+  struct block {
+    std::uint16_t d, m;
+    std::uint8_t qs[16];
+  };
+  static_assert(sizeof(block) == 20);
+  static constexpr std::array<plane, 3> planes() { return {{{0, 2, 2, true}, {2, 2, 2, true}, {4, 16, 4, false}}}; }
+
+  template <class S>
+  BQ_HD static auto codes(const S& s, int w) {
+    return s.template plane<4, 16>(4, w);
+  }
+  template <class S>
+  BQ_HD static auto d(const S& s, int) {
+    return s.f16(0);
+  }
+  template <class S>
+  BQ_HD static auto dmin(const S& s) {
+    return -s.f16(2);
+  }
+
+  static void quantize(const float* x, std::int64_t cols, block* out, const float* importance) {
+    affine_quantize<15>(x, cols, importance, [&](std::int64_t b, float scale, float low, const std::uint8_t* codes) {
+      out[b].d = f16_from_f32(scale);
+      out[b].m = f16_from_f32(low);
+      pack_plane<4, 16>(out[b].qs, codes, block_size);
+    });
+  }
+};
+
+}  // namespace bq

@@ -1,0 +1,66 @@
+// Q4_K: 256 weights in 8 groups, 144 bytes, 4.5 bits per weight.  weight = d * scale[g] * q - dmin * min[g]
+//
+//   byte   0         2            4                                              16          144
+//          | d (f16) | dmin (f16) | scales and minimums, 6 bits (k_scales.hpp)   | q, 4 bits |
+//
+//   q byte 32c + k: q[64c + k] | q[64c + 32 + k] << 4
+#pragma once
+#include <array>
+
+#include "k_scales.hpp"
+#include "packing.hpp"
+#include "superblock.hpp"
+
+namespace bq {
+
+struct q4_K {
+  static constexpr const char* name = "q4_K";
+  static constexpr type id = type::q4_K;
+  static constexpr int block_size = 256, group = 32, code_bits = 4, zero = 0;
+  static constexpr bool uses_importance = true;
+  static constexpr float max_rmse = 0.09f;
+
+  struct block {
+    std::uint16_t d, dmin;
+    std::uint8_t scales[12], qs[128];
+  };
+  static_assert(sizeof(block) == 144);
+  static constexpr std::array<plane, 4> planes() {
+    return {{{0, 2, 2, true}, {2, 2, 2, true}, {4, 12, 4, false}, {16, 128, 4, false}}};
+  }
+
+  template <class S>
+  BQ_HD static auto codes(const S& s, int w) {
+    return s.template plane<4, 32>(16, w);
+  }
+  template <class S>
+  BQ_HD static auto d(const S& s, int) {
+    return s.f16(0);
+  }
+  template <class S>
+  BQ_HD static auto scales(const S& s, int w) {
+    return k_scales(s, 4, w);
+  }
+  template <class S>
+  BQ_HD static auto dmin(const S& s) {
+    return s.f16(2);
+  }
+  template <class S>
+  BQ_HD static auto mins(const S& s, int w) {
+    return k_mins(s, 4, w);
+  }
+
+  static void quantize(const float* x, std::int64_t cols, block* out, const float* importance) {
+    constexpr affine_recipe recipe{15, 63, {-1.0f, 0.1f, 20, false}, true, 2};
+    for (std::int64_t i = 0; i < cols; i += block_size, ++out) {
+      affine_superblock<group> s(x + i, importance ? importance + i : nullptr, recipe);
+      out->d = s.d;
+      out->dmin = s.dmin;
+      pack_k_scales(s.scales, s.mins, out->scales);
+      requantize<q4_K>(x + i, *out, s.codes);
+      pack_plane<4, 32>(out->qs, s.codes, block_size);
+    }
+  }
+};
+
+}  // namespace bq

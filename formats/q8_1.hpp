@@ -1,0 +1,52 @@
+// Q8_1: 32 activations, 36 bytes, 9 bits each.  activation = d * q
+//
+//   byte   0         2         4                                36
+//          | d (f16) | s (f16) | q[0] (i8)   ...     q[31] (i8) |
+//
+// s = d * (q[0] + ... + q[31]) meets the minimum of Q4_1 and Q5_1 in a dot product: it does not take part in decoding.
+#pragma once
+#include <array>
+#include <numeric>
+
+#include "quantize32.hpp"
+#include "word.hpp"
+
+namespace bq {
+
+struct q8_1 {
+  static constexpr const char* name = "q8_1";
+  static constexpr type id = type::q8_1;
+  static constexpr int block_size = 32, group = 32, code_bits = 8, zero = 128;
+  static constexpr bool activation_only = true;
+  static constexpr float max_rmse = 0.01f;
+
+  struct block {
+    std::uint16_t d, s;
+    std::int8_t q[32];
+  };
+  static_assert(sizeof(block) == 36);
+  static constexpr std::array<plane, 3> planes() { return {{{0, 2, 2, true}, {2, 2, 2, true}, {4, 32, 4, false}}}; }
+
+  template <class S>
+  BQ_HD static auto codes(const S& s, int w) {
+    return s.template plane<8, 32>(4, w) ^ 0x80808080u;
+  }
+  template <class S>
+  BQ_HD static auto d(const S& s, int) {
+    return s.f16(0);
+  }
+  template <class S>
+  BQ_HD static bool valid(const S& s) {
+    return (s.load16(2) & 0x7c00u) != 0x7c00u;
+  }
+
+  static void quantize(const float* x, std::int64_t cols, block* out, const float*) {
+    for (; cols > 0; cols -= block_size, x += block_size, ++out) {
+      const float scale = nearest_bytes(x, out->q);
+      out->d = f16_from_f32(scale);
+      out->s = f16_from_f32(static_cast<float>(std::accumulate(out->q, out->q + block_size, 0)) * scale);
+    }
+  }
+};
+
+}  // namespace bq
