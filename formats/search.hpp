@@ -197,9 +197,8 @@ inline float affine_search(const float* x, const float* w, int n, int limit, con
     *minimum = -low;
     return 0;
   }
-  const float range_low = low, range = high - low;
-  const auto code = [=](float inverse, int i) {
-    return static_cast<std::uint8_t>(std::clamp(nearest_int(inverse * (x[i] - range_low)), 0, limit));
+  const auto code = [&](float inverse, int i) {
+    return static_cast<std::uint8_t>(std::clamp(nearest_int(inverse * (x[i] - low)), 0, limit));
   };
   const auto error_of = [=](float scale, float offset, const std::uint8_t* q) {
     float error = 0;
@@ -209,13 +208,13 @@ inline float affine_search(const float* x, const float* w, int n, int limit, con
     }
     return error;
   };
-  float inverse = static_cast<float>(limit) / range, scale = 1 / inverse;
+  float inverse = static_cast<float>(limit) / (high - low), scale = 1 / inverse;
   for (int i = 0; i < n; ++i) codes[i] = code(inverse, i);
   float best = error_of(scale, low, codes);
 
   std::uint8_t trial[32];
   for (int k = 0; k <= grid.steps; ++k) {
-    inverse = (grid.first + grid.step * static_cast<float>(k) + static_cast<float>(limit)) / range;
+    inverse = (grid.first + grid.step * static_cast<float>(k) + static_cast<float>(limit)) / (high - low);
     float sum_l = 0, sum_ll = 0, sum_xl = 0;
     for (int i = 0; i < n; ++i) {
       trial[i] = code(inverse, i);
