@@ -74,8 +74,8 @@ class value {
   const std::byte* element(std::size_t i) const noexcept;  // null beyond the end
 
   value_type type_ = value_type::u8, element_ = value_type::u8;
-  std::vector<std::byte> bytes_;       // the encoding
-  std::vector<std::uint64_t> starts_;  // of the strings of an array, in bytes_
+  std::vector<std::byte> bytes_ = std::vector<std::byte>(1);  // the encoding; a new value is u8 0
+  std::vector<std::uint64_t> starts_;                         // of the strings of an array, in bytes_
 };
 
 // Key-value pairs in file order. Lookups are logarithmic.
