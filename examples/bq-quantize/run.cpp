@@ -6,6 +6,7 @@
 #include <blockquant/quantize.hpp>
 #include <chrono>
 #include <cmath>
+#include <filesystem>
 #include <memory>
 #include <mutex>
 
@@ -271,6 +272,25 @@ std::int64_t weights_per_piece(const run_options& options, int threads) {
   return static_cast<std::int64_t>(weights);
 }
 
+// Replacing an input by the output would lose it.
+void refuse_inputs_as_output(std::span<const std::string> outputs, const bq::gguf::model& source,
+                             const imatrix* importance) {
+  std::vector<std::string> inputs;
+  for (const auto& s : source.shards()) inputs.push_back(s.path);
+  if (importance) inputs.push_back(importance->path());
+  for (const auto& out : outputs) {
+    for (const auto& in : inputs) {
+      std::error_code absent;
+      if (std::filesystem::equivalent(out, in, absent)) {
+        throw bq::error({.code = bq::errc::same_file,
+                         .message = "the output is an input: " + in,
+                         .file = out,
+                         .advice = "choose another name for the output"});
+      }
+    }
+  }
+}
+
 }  // namespace
 
 double tensor_error::rms() const { return weight2 > 0 ? std::sqrt(error2 / weight2) : 0; }
@@ -283,6 +303,7 @@ run_result run(const bq::gguf::model& source, const plan& p, const imatrix* impo
   for (const planned_tensor& t : p.tensors) shapes.push_back(t.out);
   meta.set(key_digests, bq::gguf::value::of_u64s(std::vector<std::uint64_t>(shapes.size())));
   bq::gguf::writer writer(out, std::move(meta), std::move(shapes), write_options);
+  refuse_inputs_as_output(writer.paths(), source, importance);
 
   auto result =
       job(source, p, importance, writer, options, weights_per_piece(options, threads.concurrency())).run(threads);
