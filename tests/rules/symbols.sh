@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# The library never prints, aborts or exits, and keeps no mutable global state: none of its objects may refer to a
+# function or stream that does, or define a variable that can be written.
+#
+#   symbols.sh C++_COMPILER LIBRARY...
+#
+# Checks first that the check can fail, on an object that breaks every rule.
+set -euo pipefail
+
+forbidden='abort|exit|_exit|_Exit|quick_exit|__assert_fail|err|errx|warn|warnx|perror'
+forbidden+='|v?f?printf|v?dprintf|__v?f?printf_chk|__v?dprintf_chk|puts|fputs|putc|fputc|putchar|stdout|stderr'
+forbidden+='|_ZSt[0-9]w?(cout|cerr|clog)|_ZNSt8ios_base4InitC[12]Ev'
+
+# Lines "symbol what" for everything in $1 that must not be there. nvcc's registration of kernels is its own business.
+offences() {
+  nm --undefined-only --format=posix "$1" | awk '{print $1, "is called"}' | grep -E "^($forbidden)(@[^ ]*)? " || true
+  objdump --syms "$1" | awk -F '\t' '
+    $1 ~ / \.t?(data|bss)(\.[^ ]*)?$/ && $1 !~ / \.data\.rel\.ro/ && $1 ~ /O/ {
+      sub(/^[0-9a-f]+ (\.hidden )?/, "", $2)
+      if ($2 !~ /^DW\.ref\.|_device_stub_|^_ZL[0-9]+__(cuda|nv)/) print $2, "is a variable"
+    }'
+}
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cat >"$scratch/bad.cpp" <<'CODE'
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+int bad(int n) {
+  static int calls = 0;
+  std::cerr << n;
+  std::printf("%d", n);
+  if (n == 0) std::abort();
+  return ++calls;
+}
+CODE
+"$1" -c "$scratch/bad.cpp" -o "$scratch/bad.o"
+found=$(offences "$scratch/bad.o")
+for offence in "_ZSt4cerr is called" "printf is called" "abort is called" "_ZZ3badiE5calls is a variable"; do
+  if [[ $found != *"$offence"* ]]; then
+    echo "symbols.sh misses '$offence' in an object made to show it" >&2
+    exit 1
+  fi
+done
+
+status=0
+for library in "${@:2}"; do
+  found=$(offences "$library")
+  if [[ -n $found ]]; then
+    printf '%s: %s\n' "$library" "$found" >&2
+    status=1
+  fi
+done
+exit $status
