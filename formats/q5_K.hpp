@@ -56,6 +56,10 @@ struct q5_K {
       affine_superblock<group> s(x + i, importance ? importance + i : nullptr, recipe);
       out->d = s.d;
       out->dmin = s.dmin;
+      for (int g = 0; g < 8; ++g) {  // a wrapped level (positive_search) becomes the largest; Q4_K packs its low bits
+        s.scales[g] = std::min<std::uint8_t>(s.scales[g], 63);
+        s.mins[g] = std::min<std::uint8_t>(s.mins[g], 63);
+      }
       pack_k_scales(s.scales, s.mins, out->scales);
       requantize<q5_K>(x + i, *out, s.codes);
       pack_plane<1, 32>(out->qh, s.codes, block_size, 4);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 #include "rounding.hpp"
 
@@ -138,7 +139,8 @@ inline float symmetric_descent(const float* x, const float* w, int n, int limit,
 }
 
 // Codes in [0, limit] for x >= 0: of nine scales around the one that maps the largest to limit, the one with the least
-// squared error, then descent.
+// squared error, then descent. A negative x, which a degenerate fit can leave, wraps to a code up to 255, as in the
+// reference.
 inline float positive_search(const float* x, const float* w, int n, int limit, std::uint8_t* codes) {
   float top = 0;
   for (int i = 0; i < n; ++i) top = std::max(top, x[i]);
@@ -146,30 +148,32 @@ inline float positive_search(const float* x, const float* w, int n, int limit, s
     std::fill_n(codes, n, std::uint8_t{0});
     return 0;
   }
-  const auto code = [=](float inverse, int i) { return std::clamp(nearest_int(inverse * x[i]), 0, limit); };
+  const auto code = [=](float inverse, int i) { return std::min(nearest_int(inverse * x[i]), limit); };
   const auto inverse_at = [=](int k) { return (0.1f * static_cast<float>(k) + static_cast<float>(limit)) / top; };
-  const auto error_at = [&](float inverse) {
+  const auto error_at = [&](float inverse, int stored_bits) {
     const float scale = 1 / inverse;
     float error = 0;
     for (int i = 0; i < n; ++i) {
-      const float difference = x[i] - scale * static_cast<float>(code(inverse, i));
+      const float difference = x[i] - scale * static_cast<float>(code(inverse, i) & stored_bits);
       error += w[i] * difference * difference;
     }
     return error;
   };
-  float inverse = inverse_at(0), best = error_at(inverse);
+  float inverse = inverse_at(0), best = error_at(inverse, 255);
   for (int k = -4; k <= 4; ++k) {
-    if (const float error = error_at(inverse_at(k)); error < best) {
+    if (k == 0) continue;
+    if (const float error = error_at(inverse_at(k), -1); error < best) {
       best = error;
       inverse = inverse_at(k);
     }
   }
   fit f;
   for (int i = 0; i < n; ++i) {
-    codes[i] = static_cast<std::uint8_t>(code(inverse, i));
-    f.add(w[i], x[i], codes[i]);
+    const int l = code(inverse, i);
+    codes[i] = static_cast<std::uint8_t>(l);
+    f.add(w[i], x[i], l);
   }
-  descend(x, w, n, 0, limit, 0, true, codes, f);
+  descend(x, w, n, std::numeric_limits<int>::min(), limit, 0, true, codes, f);
   return f.ll > 0 ? f.xl / f.ll : 0.0f;
 }
 

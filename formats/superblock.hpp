@@ -75,7 +75,7 @@ struct affine_superblock {
     const float top = std::max(0.0f, *std::max_element(levels, levels + groups));
     const float inverse = top > 0 ? static_cast<float>(limit) / top : 0.0f;
     for (int g = 0; g < groups; ++g) {
-      out[g] = static_cast<std::uint8_t>(std::clamp(nearest_int(inverse * levels[g]), 0, limit));
+      out[g] = static_cast<std::uint8_t>(std::min(nearest_int(inverse * levels[g]) & 255, limit));
     }
     return top / static_cast<float>(limit);
   }
