@@ -4,7 +4,7 @@ include(FetchContent)
 # blockquant_dependency(<package> <git url> <tag> [<pkg-config module> <target>])
 # Some systems package a library with a pkg-config file only: it then goes by <target>, the name its CMake files would use.
 macro(blockquant_dependency package url tag)
-  find_package(${package} QUIET)
+  find_package(${package} QUIET GLOBAL)
   set(blockquant_extra ${ARGN})
   if(NOT ${package}_FOUND AND blockquant_extra)
     list(GET blockquant_extra 0 blockquant_module)

@@ -26,10 +26,10 @@ struct thread_pool::state {
   std::exception_ptr failure;
   std::vector<std::thread> workers;
 
-  void work_off() {
+  void work_off(const std::function<void(std::size_t)>& round_task) {
     for (std::size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) {
       try {
-        (*task)(i);
+        round_task(i);
       } catch (...) {
         const std::lock_guard lock(mutex);
         if (!failure) failure = std::current_exception();
@@ -46,8 +46,9 @@ struct thread_pool::state {
       seen = round;
       if (!task) continue;  // this round ended before the worker woke
       ++active;
+      const auto& round_task = *task;  // outlives the round; the pointer does not
       lock.unlock();
-      work_off();
+      work_off(round_task);
       lock.lock();
       if (--active == 0) done.notify_one();
     }
@@ -94,7 +95,7 @@ void thread_pool::run(std::size_t count, const std::function<void(std::size_t)>&
     ++s.round;
   }
   if (count > 1) s.work.notify_all();
-  s.work_off();
+  s.work_off(task);
   std::unique_lock lock(s.mutex);
   s.task = nullptr;
   s.done.wait(lock, [&] { return s.active == 0; });

@@ -45,8 +45,8 @@ const format_row& row_of(type id) {
 }
 
 const type_info* find_type(type id) noexcept {
-  const format_row* row = find_row(id);
-  return row ? &row->info : nullptr;
+  const auto it = std::find_if(infos.begin(), infos.end(), [&](const type_info& t) { return t.id == id; });
+  return it == infos.end() ? nullptr : &*it;
 }
 
 const type_info* find_type(std::string_view name) noexcept {
