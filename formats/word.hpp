@@ -101,12 +101,12 @@ struct block_source : word_access<block_source> {
 
   // Four bytes of `index` (each below 16) replaced by the codebook's entries.
   BQ_HD static std::uint32_t lookup(std::uint32_t index, const codebook16& table) {
+    const std::uint64_t low = table.word[0] | static_cast<std::uint64_t>(table.word[1]) << 32;
+    const std::uint64_t high = table.word[2] | static_cast<std::uint64_t>(table.word[3]) << 32;
     std::uint32_t out = 0;
-    for (int j = 0; j < 4; ++j) {
-      const std::uint32_t i = index >> (8 * j) & 15u;
-      const std::uint32_t word =
-          i < 8 ? (i < 4 ? table.word[0] : table.word[1]) : (i < 12 ? table.word[2] : table.word[3]);
-      out |= (word >> (8 * (i & 3u)) & 0xffu) << (8 * j);
+    for (int shift = 0; shift < 32; shift += 8) {
+      const std::uint32_t i = index >> shift & 15u;
+      out |= static_cast<std::uint32_t>((i < 8 ? low : high) >> (8 * (i & 7u)) & 0xffu) << shift;
     }
     return out;
   }
