@@ -35,6 +35,9 @@ layer_map renumber(std::span<const bq::gguf::tensor> tensors, std::span<const st
 // The tensor's name with its layer renumbered; empty when the layer is dropped.
 std::string renamed(std::string_view name, const layer_map& layers);
 
+// The input's metadata as the user wants it to be read.
+bq::gguf::metadata overridden(const bq::gguf::metadata& input, std::span<const override_kv> overrides);
+
 // Metadata of the output. Digests and the recipe are for the caller to add.
 bq::gguf::metadata output_metadata(const bq::gguf::metadata& input, const target& t, const layer_map& layers,
                                    std::span<const override_kv> overrides, const imatrix* importance);

@@ -62,8 +62,9 @@ class mixer {
 
   bool tied_embeddings() const noexcept { return tied_; }  // no output.weight: the token embeddings serve as output
 
-  // The type the mix wants; it may not fit the tensor's shape. Throws errc::bad_tensor_name when a mixture-of-experts
-  // model has a feed-forward tensor outside blk.N., errc::out_of_range when N is no layer of the model.
+  // The type the mix wants, for targets of a quantised base type; it may not fit the tensor's shape. Throws
+  // errc::bad_tensor_name when a mixture-of-experts model has a feed-forward tensor outside blk.N., errc::out_of_range
+  // when N is no layer of the model.
   bq::type choose(const bq::gguf::tensor_shape& tensor);
 
  private:
@@ -71,8 +72,8 @@ class mixer {
   const architecture& model_;
   const bool has_importance_;
   bool tied_ = true;
-  int attn_v_count_ = 0;
-  int attn_v_seen_ = 0, ffn_up_seen_ = 0, ffn_gate_seen_ = 0, ffn_down_seen_ = 0;
+  std::int64_t attn_v_count_ = 0;
+  std::int64_t attn_v_seen_ = 0, ffn_up_seen_ = 0, ffn_gate_seen_ = 0, ffn_down_seen_ = 0;
 };
 
 // The order in which tensors are counted: those outside blk.N. first, then by layer, then by name.

@@ -36,11 +36,11 @@ struct planned_tensor {
   bq::gguf::tensor_shape out;  // name, type, shape and bytes in the output
   std::uint32_t from = 0;      // type id in the input
   std::uint64_t bytes_in = 0;
-  std::string reason;  // "kept: norm", "mix", "rule FILE:3", "fallback from q4_K: 576 % 256 != 0" ...
-  std::optional<bq::type> fell_back_from;
+  std::string reason = {};  // "kept: norm", "mix", "rule FILE:3", "fallback from q4_K: 576 % 256 != 0" ...
+  std::optional<bq::type> fell_back_from = {};
   bool needs_importance = false;  // useless without
   bool has_importance = false;    // imatrix::load(importance_name) gives its importance, and the type makes use of it
-  std::string importance_name;    // the input's name for the tensor
+  std::string importance_name = {};  // the input's name for the tensor
 
   bool converts() const noexcept { return from != out.type_id; }  // false: the bytes are copied
 };
@@ -76,7 +76,7 @@ std::uint64_t gguf_file_bytes(const bq::gguf::metadata& meta, std::span<const pl
 // A table for people: one line per tensor, then totals and what deserves attention.
 std::string to_table(const plan& p);
 
-// {"tensors":[{"name","from","to","bytes_in","bytes_out","shape","reason","fallback","importance"}],"file_size","tensor_bytes",
+// {"tensors":[{"name","from","to","bytes_in","bytes_out","shape","reason","fallback","importance"}],"file_size","tensor_bytes_in","tensor_bytes_out",
 //  "parameters","bits_per_weight","types":{...},"fallback":{...},"uncovered","warnings","refusals"}
 nlohmann::json to_json(const plan& p);
 

@@ -1,18 +1,22 @@
 // What the user decides about types: rules "REGEX = TYPE" and the settings around them, from the command line or a
 // recipe file.
 //
-// A recipe is a text file, one line each; # starts a comment line. Settings come first, all optional, then the rules:
+// A recipe is a text file; lines that start with # are comments. Settings come first, all optional, then the rules:
 //
-//   type = Q4_K_M                  # the target, when the command line names none
-//   pure                           # no mix: every weight without a rule gets the target's base type
-//   leave-output-tensor            # output.weight stays as it is
+//   # the target, when the command line names none
+//   type = Q4_K_M
+//   # no mix: every weight without a rule gets the target's base type
+//   pure
+//   # output.weight stays as it is
+//   leave-output-tensor
 //   output-tensor-type = q8_0
 //   token-embedding-type = q8_0
-//   blk\.[0-3]\.ffn_down = q6_K    # a rule: the first one whose regex is found in the tensor's name decides
+//   # rules: the first one whose regex is found in the tensor's name decides
+//   blk\.[0-3]\.ffn_down = q6_K
 //   attn_(k|v) = q8_0
 //
 // Regexes are RE2's (linear time: no back references, no look-around), matched anywhere in the name and in any case.
-// The words that name settings are no rules; write (type) for a regex `type`. A # after a value starts a comment too.
+// The words that name settings are no rules; write (type) for the regex `type`.
 #pragma once
 #include <blockquant/types.hpp>
 #include <memory>
