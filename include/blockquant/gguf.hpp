@@ -211,7 +211,8 @@ class writer {
   // Data of tensor i at byte `offset` of it. Thread safe for distinct ranges. Throws errc::out_of_range, errc::io,
   // errc::disk_full.
   void write(std::size_t i, std::uint64_t offset, std::span<const std::byte> data);
-  // Replaces a metadata value by another one of the same type and encoded size (digests known only at the end).
+  // Replaces a metadata value by another one of the same type and encoded size (digests known only at the end). Throws
+  // errc::missing_key, errc::wrong_value_type, errc::io.
   void patch(std::string_view key, const value& v);
   // Flushes, and moves the files to their final names. Throws errc::io when a tensor has not been written in full.
   void commit();
