@@ -137,8 +137,8 @@ struct limits {
 
 struct open_options {
   gguf::limits limits = {};
-  // Open the other parts of a split model too, and leave the split.* keys out of the metadata. False: this file alone, with all
-  // its keys.
+  // Open the other parts of a split model too, and leave the split.* keys out of the metadata. False: this file alone,
+  // with all its keys.
   bool follow_shards = true;
 };
 
@@ -161,14 +161,14 @@ class model {
   model& operator=(model&&) noexcept;
   ~model();
 
-  const gguf::metadata& metadata() const noexcept;   // of the first part
+  const gguf::metadata& metadata() const noexcept;   // of the first part, without its split.* keys
   std::span<const tensor> tensors() const noexcept;  // of all parts, in file order
   const tensor* find(std::string_view name) const noexcept;
   std::span<const shard> shards() const noexcept;
 
   // Copies bytes [offset, offset + out.size()) of a tensor's data; numbers in blocks are little endian whatever the
-  // file's order. In big-endian files both must be multiples of the block. Throws errc::io, errc::file_changed,
-  // errc::out_of_range, errc::unsupported_type (byte order of a type that is not ours).
+  // file's order. In big-endian files both must be multiples of the block (errc::invalid_argument). Throws errc::io,
+  // errc::file_changed, errc::out_of_range, errc::unsupported_type (byte order of a type whose blocks are not known).
   void read(const tensor& t, std::uint64_t offset, std::span<std::byte> out) const;
 
   // The tensor's bytes mapped into memory, for little-endian files; valid as long as the model. A file that shrinks
@@ -183,8 +183,7 @@ class model {
 };
 
 struct write_options {
-  std::uint64_t max_shard_bytes =
-      0;  // 0: no limit. Of a shard's file, header and padding included, unless one tensor is larger
+  std::uint64_t max_shard_bytes = 0;    // of a part's file, unless one tensor is larger; 0: no limit
   std::uint64_t max_shard_tensors = 0;  // 0: no limit
   bool empty_first_shard = false;       // the first part holds metadata only
   std::vector<std::uint32_t> shard_of;  // explicit part per tensor (to keep a split); overrides the limits
@@ -196,10 +195,13 @@ struct write_options {
 // process dies before.
 class writer {
  public:
-  // `path` is the file, or PREFIX for a split model (PREFIX-00001-of-00003.gguf ...). Alignment is metadata's
-  // general.alignment, else 32. Checks names, shapes and free disk space before anything is written. Throws
-  // errc::disk_full, errc::file_exists, errc::io, errc::bad_shape, errc::duplicate_tensor, errc::bad_tensor_name,
-  // errc::bad_alignment.
+  // `path` is the file, or PREFIX for a split model (PREFIX-00001-of-00003.gguf ...): with any option that splits, even
+  // when one part is enough. Alignment is metadata's general.alignment, else 32; split.* keys are the writer's own, and
+  // dropped from `meta`. A tensor's `bytes` may be 0 when its type's block size is known, and is its size otherwise.
+  // Checks keys, names, shapes and free disk space before anything is written. Throws errc::disk_full,
+  // errc::file_exists, errc::not_a_file, errc::io, errc::bad_key, errc::bad_alignment, errc::bad_tensor_name (ggml's
+  // limit: 63 bytes), errc::duplicate_tensor, errc::bad_dimensions, errc::bad_shape, errc::removed_type,
+  // errc::unsupported_type, errc::out_of_range.
   writer(const std::string& path, metadata meta, std::vector<tensor_shape> tensors, const write_options& options = {});
   ~writer();
   writer(const writer&) = delete;
