@@ -124,7 +124,8 @@ std::function<void()> add_quantize_options(CLI::App& app, quantize_request& r) {
   types
       ->add_option("--tensor-type", t->rules,
                    "REGEX=TYPE: weights whose name contains the regex (RE2, any case); may be repeated")
-      ->type_name("RULE");
+      ->type_name("RULE")
+      ->allow_extra_args(false);
   types->add_option("--tensor-type-file", t->type_file, "rules as for --tensor-type, separated by blanks or newlines")
       ->type_name("FILE");
   types
@@ -148,11 +149,13 @@ std::function<void()> add_quantize_options(CLI::App& app, quantize_request& r) {
   auto* include = weights
                       ->add_option("--include-weights", r.include_weights,
                                    "use it only for tensors whose name contains this; may be repeated")
-                      ->type_name("NAME");
+                      ->type_name("NAME")
+                      ->allow_extra_args(false);
   weights
       ->add_option("--exclude-weights", r.exclude_weights,
                    "do not use it for tensors whose name contains this; may be repeated")
       ->type_name("NAME")
+      ->allow_extra_args(false)
       ->excludes(include);
 
   auto* files = app.add_option_group("Files");
@@ -173,7 +176,8 @@ std::function<void()> add_quantize_options(CLI::App& app, quantize_request& r) {
   files
       ->add_option("--override-kv", t->overrides,
                    "KEY=TYPE:VALUE with TYPE int, float, bool or str: change metadata; may be repeated")
-      ->type_name("KV");
+      ->type_name("KV")
+      ->allow_extra_args(false);
 
   auto* work = app.add_option_group("Work");
   work->add_flag("--dry-run", r.dry_run, "show the plan and the size, write nothing");
