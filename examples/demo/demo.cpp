@@ -1,9 +1,10 @@
-// What each type costs and what it saves: quantises a model to every type there is, by running bq-quantize, and prints a
-// table from its reports. Files go to a temporary folder and are deleted.
+// What each type costs and what it saves: quantises a model to every type there is, by running bq-quantize, and prints
+// a table from its reports. Files go to a temporary folder and are deleted.
 //
 //   demo BQ_QUANTIZE MODEL.gguf
 //
 // relative RMS error = sqrt(sum (quantised - weight)^2 / sum weight^2), over all tensors that were quantised.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -54,9 +55,8 @@ void run(std::vector<std::string> command) {
 void print_row(const std::string& type, const nlohmann::json& report) {
   fmt::print("{:<8} {:>15.4f} {:>12.2f} MB", type, report.at("bits_per_weight").get<double>(),
              report.at("file_size").get<double>() / 1e6);
-  if (report.contains("rms")) {
-    fmt::print(" {:>18.3f} %  {:<24}", 100 * report.at("rms").get<double>(),
-               report.at("worst_tensor").get<std::string>());
+  if (const double rms = report.value("rms", 0.0); rms > 0) {
+    fmt::print(" {:>#18.3g} %  {:<24}", 100 * rms, report.at("worst_tensor").get<std::string>());
   } else {
     fmt::print(" {:>20}  {:<24}", "exact", "-");
   }

@@ -1,8 +1,9 @@
-// Blocks to f32 on the GPU, for every format of the registry: weight = scale * code - min by formats/decode.hpp, compiled
-// without contraction, so that the bits are the CPU's.
+// Blocks to f32 on the GPU, for every format of the registry: weight = scale * code - min by formats/decode.hpp,
+// compiled without contraction, so that the bits are the CPU's.
 //
-// A thread block takes a tile of blocks. It copies their bytes to shared memory in 16-byte pieces, because single blocks
-// (18, 34, 210 bytes) are not aligned; then each thread decodes words of four weights and stores them as one float4.
+// A thread block takes a tile of blocks. It copies their bytes to shared memory in 16-byte pieces, because single
+// blocks (18, 34, 210 bytes) are not aligned; then each thread decodes words of four weights and stores them as one
+// float4.
 #include <algorithm>
 #include <array>
 #include <limits>

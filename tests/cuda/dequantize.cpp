@@ -34,8 +34,8 @@ std::unique_ptr<T[], device_free> device_array(std::size_t n) {
 }
 
 // `shift` moves the blocks away from aligned addresses.
-std::vector<float> decode_on_device(bq::type id, const std::vector<std::byte>& blocks, std::int64_t rows, std::int64_t cols,
-                                    std::size_t shift) {
+std::vector<float> decode_on_device(bq::type id, const std::vector<std::byte>& blocks, std::int64_t rows,
+                                    std::int64_t cols, std::size_t shift) {
   const auto in = device_array<std::byte>(blocks.size() + shift);
   std::vector<float> out(static_cast<std::size_t>(rows * cols));
   const auto device_out = device_array<float>(out.size());

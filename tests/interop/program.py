@@ -39,6 +39,11 @@ def tensors(path):
     return {t.name: t for t in gguf.GGUFReader(path).tensors}
 
 
+def decoded(tensor):
+    """Its weights in f32, by the gguf package."""
+    return gguf.dequantize(tensor.data, tensor.tensor_type)
+
+
 def same_bits(a, b):
     """Equal shapes and equal bits of f32; any NaN equals any other."""
     a, b = np.ascontiguousarray(a, np.float32), np.ascontiguousarray(b, np.float32)
@@ -53,15 +58,14 @@ class InteropTest(unittest.TestCase):
 
     def assert_decodes_alike(self, path):
         """Every tensor of the file: what bq-quantize decodes is what the gguf package decodes. Gives the types seen."""
-        decoded = self.folder / "decoded.gguf"
-        bq_quantize("--allow-requantize", path, decoded, "F32")
-        theirs, ours = tensors(path), tensors(decoded)
+        plain = self.folder / "decoded.gguf"
+        bq_quantize("--allow-requantize", path, plain, "F32")
+        theirs, ours = tensors(path), tensors(plain)
         self.assertEqual(list(theirs), list(ours))
         for name, tensor in theirs.items():
             self.assertEqual(ours[name].tensor_type, gguf.GGMLQuantizationType.F32, name)
-            expected = gguf.dequantize(tensor.data, tensor.tensor_type)
-            self.assertTrue(same_bits(expected, ours[name].data), f"{name} ({tensor.tensor_type.name})")
-        decoded.unlink()
+            self.assertTrue(same_bits(decoded(tensor), ours[name].data), f"{name} ({tensor.tensor_type.name})")
+        plain.unlink()
         return {t.tensor_type.name for t in theirs.values()}
 
 

@@ -1,5 +1,6 @@
 """Files of bq-quantize read by the gguf package, and files of the gguf package read by bq-quantize."""
 
+import json
 import subprocess
 import sys
 import unittest
@@ -7,7 +8,7 @@ import unittest
 import gguf
 import numpy as np
 
-from program import MODEL, InteropTest, bq_quantize, inspect, targets, tensors
+from program import MODEL, InteropTest, bq_quantize, decoded, inspect, targets, tensors
 
 Type = gguf.GGMLQuantizationType
 RANDOM = np.random.default_rng(6)
@@ -16,12 +17,12 @@ RANDOM = np.random.default_rng(6)
 def tensor_of_every_type():
     """name -> (data, type or None for numpy's own): all that the package can make."""
     weights = RANDOM.standard_normal((8, 512), np.float32)
-    out = {f"plain.{kind}": (weights.astype(kind), None) for kind in ("float32", "float16", "float64")}
+    out = {f"plain.{kind}.weight": (weights.astype(kind), None) for kind in ("float32", "float16", "float64")}
     for kind in ("int8", "int16", "int32", "int64"):
-        out[f"plain.{kind}"] = (RANDOM.integers(-100, 100, (4, 32)).astype(kind), None)
+        out[f"plain.{kind}.weight"] = (RANDOM.integers(-100, 100, (4, 32)).astype(kind), None)
     for qtype in Type:
         try:
-            out[f"blocks.{qtype.name}"] = (gguf.quantize(weights, qtype), qtype)
+            out[f"blocks.{qtype.name}.weight"] = (gguf.quantize(weights, qtype), qtype)
         except NotImplementedError:
             pass  # the package only decodes it
     return out
@@ -51,9 +52,25 @@ class OurFiles(InteropTest):
         for name in sorted(set(targets().values())):
             with self.subTest(name):
                 path = self.folder / f"{name}.gguf"
-                bq_quantize("--pure", MODEL, path, name)
+                report = self.folder / "report.json"
+                bq_quantize("--pure", "--report", report, MODEL, path, name)
                 self.assertIn(name.upper(), self.assert_decodes_alike(path))
+                self.assert_errors_right(path, json.loads(report.read_text()))
                 bq_quantize("verify", path)
+
+    def assert_errors_right(self, path, report):
+        """The report's relative RMS errors are those of the values that the gguf package decodes."""
+        before, after = tensors(MODEL), tensors(path)
+        error2 = weight2 = 0.0
+        for tensor in report["tensors"]:
+            if "rms" not in tensor:
+                continue
+            x, y = (decoded(t[tensor["name"]]).astype(np.float64) for t in (before, after))
+            self.assertAlmostEqual(tensor["rms"], np.sqrt(np.sum((y - x) ** 2) / np.sum(x**2)), places=6)
+            self.assertAlmostEqual(tensor["max_error"], np.max(np.abs(y - x)), places=6)
+            error2, weight2 = error2 + np.sum((y - x) ** 2), weight2 + np.sum(x**2)
+        if weight2:
+            self.assertAlmostEqual(report["rms"], np.sqrt(error2 / weight2), places=6)
 
     def test_every_part_of_a_split_model(self):
         whole = self.folder / "whole.gguf"
