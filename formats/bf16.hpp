@@ -14,7 +14,7 @@ struct bf16 {
   static constexpr const char* name = "bf16";
   static constexpr type id = type::bf16;
   static constexpr int block_size = 1;
-  static constexpr float max_rmse = 2e-3f;
+  static constexpr float max_rmse = 1.7e-3f;
 
   using block = std::uint16_t;
   static_assert(sizeof(block) == 2);

@@ -86,22 +86,30 @@ BQ_HD void decode_block(const typename F::block& b, float* out) {
   }
 }
 
-// True if every weight of the block is finite by its scales: what a file must satisfy to be computed with.
+BQ_HD bool is_finite(float x) { return (f32_to_bits(x) & 0x7f800000u) != 0x7f800000u; }
+
+// True if every weight of the block is finite: what a file must satisfy to be computed with. Scales decide it alone
+// unless they are so large (f32 and E8M0 scales can be) that the product with a code may overflow.
 template <any_format F>
 BQ_HD bool block_is_finite(const typename F::block& b) {
-  const auto finite = [](float x) { return (f32_to_bits(x) & 0x7f800000u) != 0x7f800000u; };
   if constexpr (float_format<F>) {
-    return finite(F::decode(b));
+    return is_finite(F::decode(b));
   } else {
     const block_source s(&b);
     if constexpr (requires { F::valid(s); }) {
       if (!F::valid(s)) return false;
     }
-    if constexpr (has_min<F>) {
-      if (!finite(F::dmin(s))) return false;
-    }
-    for (int g = 0; g < F::block_size / F::group; ++g) {
-      if (!finite(F::d(s, g))) return false;
+    constexpr float largest_product = 128.0f * 128.0f;  // of a scale and a signed code, both bytes
+    bool finite = true;
+    if constexpr (has_min<F>) finite = is_finite(F::dmin(s));
+    for (int g = 0; g < F::block_size / F::group; ++g) finite = finite && is_finite(F::d(s, g) * largest_product);
+    if (finite) return true;
+    for (int w = 0; w < F::block_size / 4; ++w) {
+      float weights[4];
+      decode_word<F>(s, w, weights);
+      for (int j = 0; j < 4; ++j) {
+        if (!is_finite(weights[j])) return false;
+      }
     }
     return true;
   }

@@ -14,7 +14,7 @@ struct f16 {
   static constexpr const char* name = "f16";
   static constexpr type id = type::f16;
   static constexpr int block_size = 1;
-  static constexpr float max_rmse = 3e-4f;
+  static constexpr float max_rmse = 2.15e-4f;
 
   using block = std::uint16_t;
   static_assert(sizeof(block) == 2);

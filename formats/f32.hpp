@@ -14,7 +14,7 @@ struct f32 {
   static constexpr const char* name = "f32";
   static constexpr type id = type::f32;
   static constexpr int block_size = 1;
-  static constexpr float max_rmse = 1e-9f;
+  static constexpr float max_rmse = 0;
 
   using block = float;
   static_assert(sizeof(block) == 4);

@@ -67,8 +67,8 @@ BQ_HD float ue4m3_half_to_f32(std::uint32_t x) {
   return f32_from_bits((exponent + 119u) << 23 | mantissa << 20);
 }
 
-// The UE4M3 value nearest to x (not halved), halves upwards; 0 for NaN and what is not positive. ggml does not use the
-// values from 256 to 416: what would become one of them becomes the largest, 448.
+// The UE4M3 value nearest to x (not halved), halves upwards; 0 for NaN and what is not positive. As in ggml, a
+// subnormal never rounds up to 2^-6, and what would become a value from 256 to 416 becomes the largest, 448.
 BQ_HD std::uint8_t ue4m3_from_f32(float x) {
   if (!(x > 0.0f)) return 0;
   if (x >= 256.0f) return 0x7e;

@@ -19,7 +19,7 @@ struct nvfp4 {
   static constexpr const char* name = "nvfp4";
   static constexpr type id = type::nvfp4;
   static constexpr int block_size = 64, group = 16, code_bits = 4, zero = 0;
-  static constexpr float max_rmse = 0.12f;
+  static constexpr float max_rmse = 0.107f;
 
   struct block {
     std::uint8_t scales[4], qs[32];

@@ -17,7 +17,7 @@ struct q2_K {
   static constexpr type id = type::q2_K;
   static constexpr int block_size = 256, group = 16, code_bits = 2, zero = 0;
   static constexpr bool uses_importance = true;
-  static constexpr float max_rmse = 0.4f;
+  static constexpr float max_rmse = 0.31f;
 
   struct block {
     std::uint8_t scales[16], qs[64];

@@ -20,7 +20,7 @@ struct q3_K {
   static constexpr type id = type::q3_K;
   static constexpr int block_size = 256, group = 16, code_bits = 3, zero = 4;
   static constexpr bool uses_importance = true;
-  static constexpr float max_rmse = 0.2f;
+  static constexpr float max_rmse = 0.156f;
 
   struct block {
     std::uint8_t hmask[32], qs[64], scales[12];

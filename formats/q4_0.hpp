@@ -18,7 +18,7 @@ struct q4_0 {
   static constexpr type id = type::q4_0;
   static constexpr int block_size = 32, group = 32, code_bits = 4, zero = 8;
   static constexpr bool uses_importance = true;
-  static constexpr float max_rmse = 0.10f;
+  static constexpr float max_rmse = 0.089f;
 
   struct block {
     std::uint16_t d;

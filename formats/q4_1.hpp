@@ -19,7 +19,7 @@ struct q4_1 {
   static constexpr type id = type::q4_1;
   static constexpr int block_size = 32, group = 32, code_bits = 4, zero = 0;
   static constexpr bool uses_importance = true;
-  static constexpr float max_rmse = 0.09f;
+  static constexpr float max_rmse = 0.081f;
 
   struct block {
     std::uint16_t d, m;

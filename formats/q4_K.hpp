@@ -18,7 +18,7 @@ struct q4_K {
   static constexpr type id = type::q4_K;
   static constexpr int block_size = 256, group = 32, code_bits = 4, zero = 0;
   static constexpr bool uses_importance = true;
-  static constexpr float max_rmse = 0.09f;
+  static constexpr float max_rmse = 0.074f;
 
   struct block {
     std::uint16_t d, dmin;

@@ -18,7 +18,7 @@ struct q5_0 {
   static constexpr type id = type::q5_0;
   static constexpr int block_size = 32, group = 32, code_bits = 5, zero = 16;
   static constexpr bool uses_importance = true;
-  static constexpr float max_rmse = 0.05f;
+  static constexpr float max_rmse = 0.044f;
 
   struct block {
     std::uint16_t d;

@@ -18,7 +18,7 @@ struct q6_K {
   static constexpr type id = type::q6_K;
   static constexpr int block_size = 256, group = 16, code_bits = 6, zero = 32;
   static constexpr bool uses_importance = true;
-  static constexpr float max_rmse = 0.02f;
+  static constexpr float max_rmse = 0.0184f;
 
   struct block {
     std::uint8_t ql[128], qh[64];

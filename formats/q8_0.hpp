@@ -17,7 +17,7 @@ struct q8_0 {
   static constexpr const char* name = "q8_0";
   static constexpr type id = type::q8_0;
   static constexpr int block_size = 32, group = 32, code_bits = 8, zero = 128;
-  static constexpr float max_rmse = 0.01f;
+  static constexpr float max_rmse = 0.0055f;
 
   struct block {
     std::uint16_t d;

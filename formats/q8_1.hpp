@@ -18,7 +18,7 @@ struct q8_1 {
   static constexpr type id = type::q8_1;
   static constexpr int block_size = 32, group = 32, code_bits = 8, zero = 128;
   static constexpr bool activation_only = true;
-  static constexpr float max_rmse = 0.01f;
+  static constexpr float max_rmse = 0.0055f;
 
   struct block {
     std::uint16_t d, s;

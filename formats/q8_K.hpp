@@ -19,7 +19,7 @@ struct q8_K {
   static constexpr type id = type::q8_K;
   static constexpr int block_size = 256, group = 256, code_bits = 8, zero = 128;
   static constexpr bool activation_only = true;
-  static constexpr float max_rmse = 0.01f;
+  static constexpr float max_rmse = 0.0072f;
 
   struct block {
     float d;

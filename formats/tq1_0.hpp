@@ -22,7 +22,7 @@ struct tq1_0 {
   static constexpr const char* name = "tq1_0";
   static constexpr type id = type::tq1_0;
   static constexpr int block_size = 256, group = 256, code_bits = 2, zero = 1;
-  static constexpr float max_rmse = 1.0f;
+  static constexpr float max_rmse = 0.83f;
 
   struct block {
     std::uint8_t qs[48], qh[4];
