@@ -22,11 +22,12 @@ inline float max_abs(const float* x, int n) {
   return top;
 }
 
-// The weight of largest magnitude (the first of equals), with its sign.
+// The weight of largest magnitude (the first of equals), with its sign; NaN if there is one. A search whose sums
+// overflow gives a NaN scale, and this carries it into the block, which then does not look like zeros.
 inline float extreme(const float* x, int n) {
   float top = 0;
   for (int i = 0; i < n; ++i) {
-    if (std::fabs(x[i]) > std::fabs(top)) top = x[i];
+    if (std::fabs(x[i]) > std::fabs(top) || std::isnan(x[i])) top = x[i];
   }
   return top;
 }
@@ -72,9 +73,9 @@ struct fit {
 // -limit, the one with the best fit.
 inline float symmetric_search(const float* x, const float* w, int n, int limit, std::uint8_t* codes) {
   const float top = extreme(x, n);
-  if (std::fabs(top) < negligible) {
+  if (!(std::fabs(top) >= negligible)) {
     std::fill_n(codes, n, std::uint8_t{0});
-    return 0;
+    return std::isnan(top) ? top : 0;
   }
   const auto code = [=](float inverse, int i) { return std::clamp(nearest_int(inverse * x[i]), -limit, limit - 1); };
   float scale = 0, best = 0, best_inverse = 0;
@@ -123,9 +124,9 @@ inline void descend(const float* x, const float* w, int n, int low, int high, in
 // As symmetric_search, by descent from the scale that maps the extreme weight to -limit.
 inline float symmetric_descent(const float* x, const float* w, int n, int limit, std::uint8_t* codes) {
   const float top = extreme(x, n);
-  if (std::fabs(top) < negligible) {
+  if (!(std::fabs(top) >= negligible)) {
     std::fill_n(codes, n, std::uint8_t{0});
-    return 0;
+    return std::isnan(top) ? top : 0;
   }
   const float inverse = static_cast<float>(-limit) / top;
   fit f;
