@@ -21,7 +21,7 @@ bq::error bad_entry(const std::string& file, std::string_view name, std::string 
   return bq::error({.code = bq::errc::bad_importance,
                     .message = std::move(message),
                     .file = file,
-                    .subject = bq::printable(name),
+                    .subject = std::string(name),
                     .expected = std::move(expected),
                     .found = std::move(found)});
 }
@@ -207,7 +207,7 @@ void imatrix::visit(std::string_view name, const entry& e, const visitor& use) c
         throw bq::error({.code = bq::errc::file_changed,
                          .message = "the importance matrix became shorter while in use",
                          .file = path_,
-                         .subject = bq::printable(name)});
+                         .subject = std::string(name)});
       if (e.calls > 0)
         for (float& v : values) v /= static_cast<float>(e.calls);
     }
@@ -244,7 +244,7 @@ std::vector<float> imatrix::load(std::string_view name) const {
     throw bq::error({.code = bq::errc::invalid_argument,
                      .message = "no importance for this tensor",
                      .file = path_,
-                     .subject = bq::printable(name)});
+                     .subject = std::string(name)});
   std::vector<float> all(found->second.values);
   visit(name, found->second,
         [&](std::uint64_t first, std::span<const float> part) { std::ranges::copy(part, all.begin() + first); });

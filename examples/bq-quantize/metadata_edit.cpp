@@ -22,7 +22,7 @@ constexpr std::size_t longest_provenance = 127;    // bytes, as llama-quantize c
   throw bq::error({.code = bq::errc::invalid_argument,
                    .message = std::move(message),
                    .expected = std::move(expected),
-                   .found = bq::printable(text)});
+                   .found = std::string(text)});
 }
 
 template <class Number>

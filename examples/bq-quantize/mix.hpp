@@ -26,7 +26,7 @@ struct target {
   bool writable() const noexcept { return bq::find_type(base) != nullptr; }
 };
 
-// All targets, aliases and those that cannot be written included, smallest first. Static storage.
+// All targets, roughly by size, aliases and those that cannot be written included. Static storage.
 std::span<const target> targets() noexcept;
 
 // By name in any case, or by file_type number; aliases give what they stand for. Throws errc::unknown_type, and

@@ -20,7 +20,7 @@ struct decision {
 std::string listed(const std::vector<std::string>& names) {
   constexpr std::size_t shown = 8;
   std::string text;
-  for (std::size_t i = 0; i < std::min(names.size(), shown); ++i) text += (i ? ", " : "") + bq::printable(names[i]);
+  for (std::size_t i = 0; i < std::min(names.size(), shown); ++i) text += (i ? ", " : "") + names[i];
   if (names.size() > shown) text += fmt::format(" and {} more", names.size() - shown);
   return text;
 }
@@ -150,7 +150,7 @@ class planner {
     throw bq::error({.code = bq::errc::bad_importance,
                      .message = "the importance of a tensor has another shape than the tensor",
                      .file = importance_->path(),
-                     .subject = bq::printable(p.importance_name),
+                     .subject = p.importance_name,
                      .expected = fmt::format("{} values ({} columns, {} experts)", expected, p.out.cols(),
                                              p.out.ne[2] * p.out.ne[3]),
                      .found = std::to_string(values),
@@ -182,11 +182,12 @@ class planner {
     if (names.empty()) return;
     throw bq::error(
         {.code = bq::errc::bad_shape,
-         .message = fmt::format("{} of {} tensors ({:.1f} % of the parameters) do not fit their type", names.size(),
-                                plan_.tensors.size(), 100 * plan_.fallback_share()),
-         .subject = listed(names),
+         .message =
+             fmt::format("{} of {} tensors ({:.1f} % of the parameters) do not fit their type; "
+                         "with fallbacks the file has {:.2f} bits per weight",
+                         names.size(), plan_.tensors.size(), 100 * plan_.fallback_share(), plan_.bits_per_weight()),
          .expected = fmt::format("{} as it is", target_.name),
-         .found = fmt::format("{:.2f} bits per weight with fallbacks", plan_.bits_per_weight()),
+         .found = listed(names),
          .advice = "choose a type with blocks of 32 (Q4_0, Q5_0, Q8_0, IQ4_NL), or leave out --no-fallback"});
   }
 
@@ -199,8 +200,9 @@ class planner {
     if (names.empty()) return;
     plan_.refusals.push_back({.code = bq::errc::invalid_argument,
                               .message = fmt::format("{} tensors are quantised already", names.size()),
-                              .subject = listed(names),
+
                               .expected = "F32, F16 or BF16 weights",
+                              .found = listed(names),
                               .advice = "start from the original model, or accept the loss with --allow-requantize"});
   }
 
@@ -210,7 +212,8 @@ class planner {
     plan_.refusals.push_back(
         {.code = bq::errc::bad_importance,
          .message = fmt::format("{} tensors need importance and have none: the result would be useless", names.size()),
-         .subject = listed(names),
+
+         .found = listed(names),
          .advice = "give a complete --imatrix, or choose a larger type"});
   }
 

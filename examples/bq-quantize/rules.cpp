@@ -30,7 +30,7 @@ std::string_view trim(std::string_view text) {
                       std::string advice = {}) {
   throw bq::error({.code = bq::errc::bad_recipe,
                    .message = std::move(message),
-                   .subject = bq::printable(subject),
+                   .subject = std::string(subject),
                    .expected = std::move(expected),
                    .advice = std::move(advice)});
 }
@@ -152,7 +152,7 @@ bq::type parse_type(std::string_view wanted) {
   for (std::uint32_t id = 0; id < 256 && !known; ++id) known = same(bq::gguf::label(id).name);
   throw bq::error({.code = known ? bq::errc::unsupported_type : bq::errc::unknown_type,
                    .message = known ? "tensors cannot be written in this type" : "no type has this name",
-                   .subject = bq::printable(wanted),
+                   .subject = std::string(wanted),
                    .advice = "--help lists the types"});
 }
 
