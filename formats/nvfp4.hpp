@@ -1,7 +1,7 @@
 // NVFP4: 64 weights in 4 groups of 16, 36 bytes, 4.5 bits per weight.  weight = s[g] * E2M1[q]
 //
-//   byte   0                        4                                          12           20           28 36
-//          | s[0] s[1] s[2] s[3]    | q[0] | q[8] << 4  ...  q[7] | q[15] << 4 | q[16] ...  | q[32] ...  | q[48] ...  |
+//   byte   0           4                                          12          20          28          36
+//          | s[0]..s[3] | q[0] | q[8] << 4  ...  q[7] | q[15] << 4 | q[16] ... | q[32] ... | q[48] ... |
 //
 // s: UE4M3, an unsigned 8-bit float with four exponent bits (bias 7) and three fraction bits; 0x7f is NaN, bit 7
 // unused. The f32 factor per tensor that NVIDIA's format has is a tensor of its own in GGUF.

@@ -1,7 +1,7 @@
 // Q5_0: 32 weights, 22 bytes, 5.5 bits per weight.  weight = d * (q - 16)
 //
-//   byte   0         2                       6                                              22
-//          | d (f16) | bit 4 of q[0] .. q[31] | low 4 bits: q[0] | q[16] << 4 ... q[15] | q[31] << 4 |
+//   byte   0         2                        6                                                         22
+//          | d (f16) | bit 4 of q[0] .. q[31] | low 4 bits: q[0] | q[16] << 4   ...   q[15] | q[31] << 4 |
 //
 // As Q4_0 with one more bit, which lies in a 32-bit number: bit i belongs to q[i].
 #pragma once

@@ -1,7 +1,7 @@
 // Q5_1: 32 weights, 24 bytes, 6 bits per weight.  weight = d * q + m
 //
-//   byte   0         2         4                       8                                              24
-//          | d (f16) | m (f16) | bit 4 of q[0] .. q[31] | low 4 bits: q[0] | q[16] << 4 ... q[15] | q[31] << 4 |
+//   byte   0         2         4                        8                                                         24
+//          | d (f16) | m (f16) | bit 4 of q[0] .. q[31] | low 4 bits: q[0] | q[16] << 4   ...   q[15] | q[31] << 4 |
 //
 // As Q4_1 with one more bit, which lies in a 32-bit number: bit i belongs to q[i].
 #pragma once

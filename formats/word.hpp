@@ -1,16 +1,14 @@
 // Word sources: how a format's unpack code sees the bytes of a block. An offset is in bytes from the start of the
-// block, w is the index of a code word (weights 4w .. 4w+3). All loads are unaligned and little endian. There are three
-// kinds:
+// block, w is the index of a code word (weights 4w .. 4w+3). All loads are unaligned and little endian. Three kinds
+// exist:
 //
-//   one word of one block      block_source below: scalar code, CUDA threads, tests
-//   the same word of several rows whose blocks are interleaved by planes(): packed weights. Every load has a lane for
-//   each row;
-//                              the derived motions work as they are.
-//   consecutive words of one block: SIMD over a row. A load gives words at offset, offset + 4, ...; w is a multiple of
-//   `lanes`.
-//                              plane, spread and each have to be overridden where a vector leaves a plane. Only codes
-//                              can be read so; scales come from a block_source, packed, for the kernel to spread over
-//                              lanes.
+// - One word of one block: block_source below, for scalar code, CUDA threads and tests.
+// - The same word of several rows whose blocks are interleaved by planes(), for packed weights: every read has a lane
+// for
+//   each row, and the derived motions work as they are.
+// - Consecutive words of one block, for SIMD over a row: load(offset) gives the words at offset, offset + 4, ..., and w
+//   is a multiple of `lanes`. plane, spread and each are overridden where a vector leaves a plane. Only codes are read
+//   so; scales come, packed, from a block_source, and the kernel spreads them over lanes.
 //
 // A source gives load, load16, load8 (zero-extended words), the scale reads f16, f32, e8m0_half, ue4m3_half, the byte
 // reads signed_byte, unsigned_byte, and lookup. word_access derives the motions that codes are made of.
