@@ -15,9 +15,8 @@
 //   dmin(s), mins(s, w)  optional: as d and scales for the subtracted minimum, unsigned bytes; without mins() all are 1
 //   codebook()           optional: the 16 signed bytes that codes index, as four words
 //   valid(s)             optional: false when scale bytes mean "not a number" though d(s, g) is finite
-//   quantize(row, cols, out, importance)   the reference quantiser of one row; importance is null or [cols] (host only;
-//   built
-//                        without FMA contraction)
+//   quantize(x, cols, out, importance)  the reference quantiser of one row, built without FMA contraction; importance
+//                        is null or [cols]. Host only.
 //   uses_importance      optional: true when importance changes the bytes
 //   activation_only      optional: true for what files never hold
 //   max_rmse             the quantiser's RMS error on Gaussian weights, relative to their RMS, is below this
