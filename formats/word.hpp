@@ -4,8 +4,7 @@
 //
 // - One word of one block: block_source below, for scalar code, CUDA threads and tests.
 // - The same word of several rows whose blocks are interleaved by planes(), for packed weights: every read has a lane
-// for
-//   each row, and the derived motions work as they are.
+//   for each row, and the derived motions work as they are.
 // - Consecutive words of one block, for SIMD over a row: load(offset) gives the words at offset, offset + 4, ..., and w
 //   is a multiple of `lanes`. plane, spread and each are overridden where a vector leaves a plane. Only codes are read
 //   so; scales come, packed, from a block_source, and the kernel spreads them over lanes.
