@@ -8,7 +8,7 @@ cd "$1"
 
 # Outside a git checkout (an unpacked release) every file counts, but what is built.
 list() { git ls-files --cached --others --exclude-standard 2>/dev/null || find . -type f -not -path './build/*'; }
-mapfile -t sources < <(list | grep -E '\.(hpp|h|cpp|cu|cuh|py|sh|cmake|in|md|txt|json)$|^(\./)?(scripts/|\.ci/|\.clang)' | sort -u)
+mapfile -t sources < <(list | grep -E '\.(hpp|h|cpp|cu|cuh|py|sh|cmake|in|md)$|CMake(Lists.txt|Presets.json)$|^(\./)?(scripts/|\.ci/|\.clang)' | sort -u)
 if ((${#sources[@]} < 20)); then
   echo "only ${#sources[@]} sources found: the list is wrong" >&2
   exit 1
