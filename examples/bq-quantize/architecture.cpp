@@ -1,3 +1,6 @@
+// Facts about a model that the type rules ask for, and the list of tensors that are never quantised. Both follow
+// llama.cpp (src/llama-model.cpp, src/models/, src/llama-quant.cpp): special cases are those of the architectures named
+// here.
 #include "architecture.hpp"
 
 #include <algorithm>

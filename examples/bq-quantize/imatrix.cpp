@@ -1,3 +1,6 @@
+// Both forms of importance matrices become one index of entries; visit() alone knows how an entry's numbers are read
+// and normalised, for checking and for use. Every length of the file is checked before anything is allocated or
+// skipped.
 #include "imatrix.hpp"
 
 #include <algorithm>
@@ -5,10 +8,9 @@
 #include <blockquant/error.hpp>
 #include <cerrno>
 #include <cmath>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <type_traits>
+#include <system_error>
 
 namespace bq_quantize {
 namespace {
@@ -80,7 +82,7 @@ class legacy_reader {
     throw bq::error({.code = bq::errc::io,
                      .message = "the importance matrix cannot be read",
                      .file = path_,
-                     .found = std::strerror(errno)});
+                     .found = std::generic_category().message(errno)});
   }
 
   const std::string path_;

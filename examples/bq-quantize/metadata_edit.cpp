@@ -1,3 +1,5 @@
+// Follows llama-quantize (src/llama-quant.cpp, tools/quantize). Beyond it, pruning also shortens what the
+// metadata counts per layer, without which the file would not load.
 #include "metadata_edit.hpp"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// The tables: targets, the mixes' rows with their conditions, and what replaces a type whose blocks do not fit. The
+// output matrix, and the two targets whose rules are not about roles, are in mixer::choose().
 #include "mix.hpp"
 
 #include <algorithm>
@@ -90,64 +92,64 @@ constexpr std::string_view any = "";
 struct mix_row {
   std::string_view target;
   bq_quantize::role role;
-  condition applies;
   bq::type type;
+  condition applies = always;
 };
 
 // `attn_v` stands for every tensor that holds values: attn_v, attn_qkv, attn_kv_b.
 constexpr mix_row mixes[] = {
-    {any, role::attn_v, eight_experts, q8_0},  // cheap there, and every token passes through them
-    {any, role::attn_k, eight_experts, q8_0},
+    {any, role::attn_v, q8_0, eight_experts},  // cheap there, and every token passes through them
+    {any, role::attn_k, q8_0, eight_experts},
 
-    {"Q2_K", role::attn_v, shared_values, q4_K},
-    {"Q2_K", role::attn_v, always, q3_K},
-    {"Q2_K", role::attn_output, other_eight_experts, q5_K},
-    {"Q2_K", role::attn_output, other_dense, q3_K},
-    {"Q2_K", role::ffn_down, always, q3_K},
+    {"Q2_K", role::attn_v, q4_K, shared_values},
+    {"Q2_K", role::attn_v, q3_K},
+    {"Q2_K", role::attn_output, q5_K, other_eight_experts},
+    {"Q2_K", role::attn_output, q3_K, other_dense},
+    {"Q2_K", role::ffn_down, q3_K},
 
-    {"Q2_K_S", role::attn_v, shared_values, q4_K},
-    {"Q2_K_S", role::ffn_down, first_eighth, q4_K},
+    {"Q2_K_S", role::attn_v, q4_K, shared_values},
+    {"Q2_K_S", role::ffn_down, q4_K, first_eighth},
 
-    {"Q3_K_S", role::attn_output, other_eight_experts, q5_K},
+    {"Q3_K_S", role::attn_output, q5_K, other_eight_experts},
 
-    {"Q3_K_M", role::attn_v, first_two, q5_K},
-    {"Q3_K_M", role::attn_v, always, q4_K},
-    {"Q3_K_M", role::attn_output, other_eight_experts, q5_K},
-    {"Q3_K_M", role::attn_output, other_dense, q4_K},
-    {"Q3_K_M", role::ffn_down, first_sixteenth, q5_K},
-    {"Q3_K_M", role::ffn_down, other_or_more_bits, q4_K},
+    {"Q3_K_M", role::attn_v, q5_K, first_two},
+    {"Q3_K_M", role::attn_v, q4_K},
+    {"Q3_K_M", role::attn_output, q5_K, other_eight_experts},
+    {"Q3_K_M", role::attn_output, q4_K, other_dense},
+    {"Q3_K_M", role::ffn_down, q5_K, first_sixteenth},
+    {"Q3_K_M", role::ffn_down, q4_K, other_or_more_bits},
 
-    {"Q3_K_L", role::attn_v, always, q5_K},
-    {"Q3_K_L", role::attn_output, falcon, q4_K},
-    {"Q3_K_L", role::attn_output, other_dense, q5_K},
-    {"Q3_K_L", role::ffn_down, falcon, q4_K},
-    {"Q3_K_L", role::ffn_down, always, q5_K},
+    {"Q3_K_L", role::attn_v, q5_K},
+    {"Q3_K_L", role::attn_output, q4_K, falcon},
+    {"Q3_K_L", role::attn_output, q5_K, other_dense},
+    {"Q3_K_L", role::ffn_down, q4_K, falcon},
+    {"Q3_K_L", role::ffn_down, q5_K},
 
-    {"Q4_0", role::ffn_down, measured_first_eighth, q4_1},
-    {"Q5_0", role::ffn_down, measured_first_eighth, q5_1},
+    {"Q4_0", role::ffn_down, q4_1, measured_first_eighth},
+    {"Q5_0", role::ffn_down, q5_1, measured_first_eighth},
 
-    {"Q4_K_S", role::attn_v, first_four, q5_K},
-    {"Q4_K_S", role::attn_output, other_eight_experts, q5_K},
-    {"Q4_K_S", role::ffn_down, other_first_eighth, q5_K},
+    {"Q4_K_S", role::attn_v, q5_K, first_four},
+    {"Q4_K_S", role::attn_output, q5_K, other_eight_experts},
+    {"Q4_K_S", role::ffn_down, q5_K, other_first_eighth},
 
-    {"Q4_K_M", role::attn_v, more_bits, q6_K},
-    {"Q4_K_M", role::attn_output, other_eight_experts, q5_K},
-    {"Q4_K_M", role::ffn_down, other_more_bits, q6_K},
-    {"Q4_K_M", role::ffn_down, falcon_first_sixteenth, q6_K},
-    {"Q4_K_M", role::ffn_down, falcon_more_bits, q5_K},
+    {"Q4_K_M", role::attn_v, q6_K, more_bits},
+    {"Q4_K_M", role::attn_output, q5_K, other_eight_experts},
+    {"Q4_K_M", role::ffn_down, q6_K, other_more_bits},
+    {"Q4_K_M", role::ffn_down, q6_K, falcon_first_sixteenth},
+    {"Q4_K_M", role::ffn_down, q5_K, falcon_more_bits},
 
-    {"Q5_K_M", role::attn_v, more_bits, q6_K},
-    {"Q5_K_M", role::ffn_down, more_bits, q6_K},
+    {"Q5_K_M", role::attn_v, q6_K, more_bits},
+    {"Q5_K_M", role::ffn_down, q6_K, more_bits},
 
-    {"IQ4_NL", role::attn_v, shared_values, q5_K},
-    {"IQ4_NL", role::attn_output, other_eight_experts, q5_K},
-    {"IQ4_NL", role::ffn_down, unmeasured_first_eighth, q5_K},
-    {"IQ4_XS", role::attn_v, shared_values, q5_K},
-    {"IQ4_XS", role::attn_output, other_eight_experts, q5_K},
-    {"IQ4_XS", role::ffn_down, unmeasured_first_eighth, q5_K},
+    {"IQ4_NL", role::attn_v, q5_K, shared_values},
+    {"IQ4_NL", role::attn_output, q5_K, other_eight_experts},
+    {"IQ4_NL", role::ffn_down, q5_K, unmeasured_first_eighth},
+    {"IQ4_XS", role::attn_v, q5_K, shared_values},
+    {"IQ4_XS", role::attn_output, q5_K, other_eight_experts},
+    {"IQ4_XS", role::ffn_down, q5_K, unmeasured_first_eighth},
 
-    {"TQ1_0", role::token_embd, always, q4_K},
-    {"TQ2_0", role::token_embd, always, q4_K},
+    {"TQ1_0", role::token_embd, q4_K},
+    {"TQ2_0", role::token_embd, q4_K},
 };
 
 constexpr bool is_target(std::string_view name) {

@@ -1,12 +1,11 @@
 // The named targets (Q4_K_M and the others) and the mixes behind them: which type a tensor gets from its role, its
 // place in the model and the model's hyper-parameters. The rules are those of llama.cpp's llama-quantize
-// (src/llama-quant.cpp), kept as a table: rows of (target, role, condition, type), the first row that applies wins, and
+// (src/llama-quant.cpp), kept as a table: rows of (target, role, type, condition), the first row that applies wins, and
 // no row means the base type.
 #pragma once
 #include <blockquant/gguf.hpp>
 #include <blockquant/types.hpp>
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string_view>
 

@@ -1,3 +1,5 @@
+// One pass decides all tensors, in the order in which the mix counts them; the rest adds up what was decided and
+// collects what is to be refused or mentioned.
 #include "plan.hpp"
 
 #include <fmt/format.h>

@@ -1,3 +1,5 @@
+// Rules and recipe files. The settings of a recipe are one table (how a value is taken, how it is printed), so that
+// reading and printing cannot disagree.
 #include "rules.hpp"
 
 #include <fmt/format.h>
@@ -8,10 +10,10 @@
 #include <blockquant/gguf.hpp>
 #include <cctype>
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <system_error>
 
 #include "mix.hpp"
 
@@ -43,8 +45,10 @@ std::string read_text(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::string text{std::istreambuf_iterator<char>(file), {}};
   if (!file)
-    throw bq::error(
-        {.code = bq::errc::io, .message = "the file cannot be read", .file = path, .found = std::strerror(errno)});
+    throw bq::error({.code = bq::errc::io,
+                     .message = "the file cannot be read",
+                     .file = path,
+                     .found = std::generic_category().message(errno)});
   return text;
 }
 

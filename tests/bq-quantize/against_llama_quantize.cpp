@@ -77,7 +77,7 @@ void check_run(const described_model& model, const answer& expected, const std::
     if (type_name(t.out.type_id) != type)
       FAIL_CHECK(t.out.name << " is " << type_name(t.out.type_id) << " (" << t.reason << "), should be " << type);
   }
-  for (const auto& [name, type] : expected.types) CHECK_MESSAGE(names.count(name), name);
+  for (const auto& row : expected.types) CHECK_MESSAGE(names.count(row.first), row.first);
 }
 
 }  // namespace

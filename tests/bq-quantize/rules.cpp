@@ -60,7 +60,7 @@ TEST_CASE("mistakes in a recipe are named by file and line") {
     const char* text;
     const char* line;
   };
-  for (const auto& [text, line] : {
+  for (const mistake& m : {
            mistake{"pure\nwhatever\n", "line 2"},
            mistake{"type = Q9_K\n", "line 1"},
            mistake{"\n\ntype =\n", "line 3"},
@@ -74,12 +74,12 @@ TEST_CASE("mistakes in a recipe are named by file and line") {
            mistake{"attn_v = q8_0 # good\n", "line 1"},
            mistake{"output-tensor-type = q9\n", "line 1"},
        }) {
-    CAPTURE(text);
-    const auto e = error_of([&, t = text] { parse_recipe(t, "my.recipe"); });
+    CAPTURE(m.text);
+    const auto e = error_of([&] { parse_recipe(m.text, "my.recipe"); });
     REQUIRE(e);
     CHECK(e->code == bq::errc::bad_recipe);
     CHECK(e->file == "my.recipe");
-    CHECK(e->subject.starts_with(line));
+    CHECK(e->subject.starts_with(m.line));
   }
   CHECK(code_of([] { parse_recipe("type = IQ2_M", "r"); }) == bq::errc::unsupported_type);
 }
