@@ -16,12 +16,14 @@ struct bf16 {
   static constexpr int block_size = 1;
   static constexpr float max_rmse = 1.7e-3f;
 
-  using block = std::uint16_t;
+  struct [[gnu::packed]] block {
+    std::uint16_t bits;
+  };
   static_assert(sizeof(block) == 2);
   static constexpr std::array<plane, 1> planes() { return {{{0, 2, 2, true}}}; }
 
-  BQ_HD static float decode(block b) { return bf16_to_f32(b); }
-  BQ_HD static block encode(float x) { return bf16_from_f32(x); }
+  BQ_HD static float decode(const block& b) { return bf16_to_f32(b.bits); }
+  BQ_HD static block encode(float x) { return {bf16_from_f32(x)}; }
 
   static void quantize(const float* x, std::int64_t cols, block* out, const float*) {
     std::transform(x, x + cols, out, [](float value) { return encode(value); });

@@ -16,12 +16,14 @@ struct f32 {
   static constexpr int block_size = 1;
   static constexpr float max_rmse = 0;
 
-  using block = float;
+  struct [[gnu::packed]] block {
+    float bits;
+  };
   static_assert(sizeof(block) == 4);
   static constexpr std::array<plane, 1> planes() { return {{{0, 4, 4, true}}}; }
 
-  BQ_HD static float decode(block b) { return b; }
-  BQ_HD static block encode(float x) { return x; }
+  BQ_HD static float decode(const block& b) { return b.bits; }
+  BQ_HD static block encode(float x) { return {x}; }
 
   static void quantize(const float* x, std::int64_t cols, block* out, const float*) {
     std::transform(x, x + cols, out, [](float value) { return encode(value); });

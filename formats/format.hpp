@@ -8,10 +8,13 @@
 //   name, id             GGUF's spelling and number
 //   block_size, group    weights per block; weights per scale (a multiple of 4)
 //   code_bits, zero      codes are unsigned bytes below 2^code_bits; the signed code is code - zero, or codebook[code]
-//   struct block         the bytes, with a drawing; planes() lists its fields for repacking and byte order
+//   struct block         the bytes, with a drawing, packed: blocks lie at any address in files; planes() lists its
+//   fields for
+//                        repacking and byte order
 //   codes(s, w)          word w of the codes: weights 4w .. 4w+3, one byte each, first weight in the lowest byte
 //   d(s, g)              f32 factor of group g
 //   scales(s, w)         optional: signed bytes, scales of groups 4w .. 4w+3, packed in one word
+//   scale_low, scale_high  optional: the range of those bytes, where scale * code fits a byte too
 //   dmin(s), mins(s, w)  optional: as d and scales for the subtracted minimum, unsigned bytes; without mins() all are 1
 //   codebook()           optional: the 16 signed bytes that codes index, as four words
 //   valid(s)             optional: false when scale bytes mean "not a number" though d(s, g) is finite

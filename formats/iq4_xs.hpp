@@ -20,7 +20,7 @@ struct iq4_xs {
   static constexpr bool uses_importance = true;
   static constexpr float max_rmse = 0.0795f;
 
-  struct block {
+  struct [[gnu::packed]] block {
     std::uint16_t d, scales_h;
     std::uint8_t scales_l[4], qs[128];
   };

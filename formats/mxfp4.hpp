@@ -21,7 +21,7 @@ struct mxfp4 {
   static constexpr int block_size = 32, group = 32, code_bits = 4, zero = 0;
   static constexpr float max_rmse = 0.118f;
 
-  struct block {
+  struct [[gnu::packed]] block {
     std::uint8_t e, qs[16];
   };
   static_assert(sizeof(block) == 17);

@@ -21,7 +21,7 @@ struct nvfp4 {
   static constexpr int block_size = 64, group = 16, code_bits = 4, zero = 0;
   static constexpr float max_rmse = 0.107f;
 
-  struct block {
+  struct [[gnu::packed]] block {
     std::uint8_t scales[4], qs[32];
   };
   static_assert(sizeof(block) == 36);

@@ -16,10 +16,11 @@ struct q2_K {
   static constexpr const char* name = "q2_K";
   static constexpr type id = type::q2_K;
   static constexpr int block_size = 256, group = 16, code_bits = 2, zero = 0;
+  static constexpr int scale_low = 0, scale_high = 15;
   static constexpr bool uses_importance = true;
   static constexpr float max_rmse = 0.31f;
 
-  struct block {
+  struct [[gnu::packed]] block {
     std::uint8_t scales[16], qs[64];
     std::uint16_t d, dmin;
   };

@@ -19,10 +19,11 @@ struct q3_K {
   static constexpr const char* name = "q3_K";
   static constexpr type id = type::q3_K;
   static constexpr int block_size = 256, group = 16, code_bits = 3, zero = 4;
+  static constexpr int scale_low = -32, scale_high = 31;
   static constexpr bool uses_importance = true;
   static constexpr float max_rmse = 0.156f;
 
-  struct block {
+  struct [[gnu::packed]] block {
     std::uint8_t hmask[32], qs[64], scales[12];
     std::uint16_t d;
   };

@@ -20,7 +20,7 @@ struct q4_0 {
   static constexpr bool uses_importance = true;
   static constexpr float max_rmse = 0.089f;
 
-  struct block {
+  struct [[gnu::packed]] block {
     std::uint16_t d;
     std::uint8_t qs[16];
   };

@@ -21,7 +21,7 @@ struct q4_1 {
   static constexpr bool uses_importance = true;
   static constexpr float max_rmse = 0.081f;
 
-  struct block {
+  struct [[gnu::packed]] block {
     std::uint16_t d, m;
     std::uint8_t qs[16];
   };

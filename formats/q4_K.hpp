@@ -20,7 +20,7 @@ struct q4_K {
   static constexpr bool uses_importance = true;
   static constexpr float max_rmse = 0.074f;
 
-  struct block {
+  struct [[gnu::packed]] block {
     std::uint16_t d, dmin;
     std::uint8_t scales[12], qs[128];
   };

@@ -20,7 +20,7 @@ struct q5_0 {
   static constexpr bool uses_importance = true;
   static constexpr float max_rmse = 0.044f;
 
-  struct block {
+  struct [[gnu::packed]] block {
     std::uint16_t d;
     std::uint8_t qh[4], qs[16];
   };

@@ -20,7 +20,7 @@ struct q5_1 {
   static constexpr bool uses_importance = true;
   static constexpr float max_rmse = 0.039f;
 
-  struct block {
+  struct [[gnu::packed]] block {
     std::uint16_t d, m;
     std::uint8_t qh[4], qs[16];
   };

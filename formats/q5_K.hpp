@@ -20,7 +20,7 @@ struct q5_K {
   static constexpr bool uses_importance = true;
   static constexpr float max_rmse = 0.0375f;
 
-  struct block {
+  struct [[gnu::packed]] block {
     std::uint16_t d, dmin;
     std::uint8_t scales[12], qh[32], qs[128];
   };

@@ -20,7 +20,7 @@ struct q6_K {
   static constexpr bool uses_importance = true;
   static constexpr float max_rmse = 0.0184f;
 
-  struct block {
+  struct [[gnu::packed]] block {
     std::uint8_t ql[128], qh[64];
     std::int8_t scales[16];
     std::uint16_t d;

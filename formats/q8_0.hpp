@@ -19,7 +19,7 @@ struct q8_0 {
   static constexpr int block_size = 32, group = 32, code_bits = 8, zero = 128;
   static constexpr float max_rmse = 0.0055f;
 
-  struct block {
+  struct [[gnu::packed]] block {
     std::uint16_t d;
     std::int8_t q[32];
   };

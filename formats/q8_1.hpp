@@ -20,7 +20,7 @@ struct q8_1 {
   static constexpr bool activation_only = true;
   static constexpr float max_rmse = 0.0055f;
 
-  struct block {
+  struct [[gnu::packed]] block {
     std::uint16_t d, s;
     std::int8_t q[32];
   };

@@ -21,7 +21,7 @@ struct q8_K {
   static constexpr bool activation_only = true;
   static constexpr float max_rmse = 0.0072f;
 
-  struct block {
+  struct [[gnu::packed]] block {
     float d;
     std::int8_t q[256];
     std::int16_t sums[16];

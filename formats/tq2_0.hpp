@@ -21,7 +21,7 @@ struct tq2_0 {
   static constexpr int block_size = 256, group = 256, code_bits = 2, zero = 1;
   static constexpr float max_rmse = 0.83f;
 
-  struct block {
+  struct [[gnu::packed]] block {
     std::uint8_t qs[64];
     std::uint16_t d;
   };
