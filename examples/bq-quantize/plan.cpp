@@ -180,7 +180,9 @@ class planner {
   }
 
   void refuse_fallback() const {
-    const auto names = names_where([](const planned_tensor& p) { return p.fell_back_from.has_value(); });
+    std::vector<std::string> names;
+    for (const planned_tensor& p : plan_.tensors)
+      if (p.fell_back_from) names.push_back(fmt::format("{} ({} columns)", p.out.name, p.out.cols()));
     if (names.empty()) return;
     throw bq::error(
         {.code = bq::errc::bad_shape,

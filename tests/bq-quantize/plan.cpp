@@ -85,7 +85,7 @@ TEST_CASE("fallbacks are counted, explained, and refused when asked to") {
   REQUIRE(e);
   CHECK(e->code == bq::errc::bad_shape);
   CHECK(e->message.find("2 of 7 tensors (34.3 %") != std::string::npos);
-  CHECK(e->found == "blk.0.ffn_down.weight, blk.1.ffn_down.weight");
+  CHECK(e->found == "blk.0.ffn_down.weight (320 columns), blk.1.ffn_down.weight (320 columns)");
   o.target = &find_target("Q4_0");
   o.recipe.pure = true;
   CHECK(make(m, o).fallback_tensors == 0);
