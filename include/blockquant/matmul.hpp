@@ -1,0 +1,42 @@
+// Matrix products with quantised weights on CPUs: y[tokens, rows] = x[tokens, cols] * w[rows, cols]^T, from one token
+// to thousands, straight from the file's layout.
+//
+// Results are a function of w, the token and the tier alone: bit-identical for any number of threads, any division of
+// the tokens between calls, any position in them, and every instruction set.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "parallel.hpp"
+#include "tensor.hpp"
+
+namespace bq {
+
+// Every weight counts with its exact value in each tier; activations of coded formats are rounded:
+enum class tier {
+  exact,    // to 8 bits, scaled over 32 columns
+  precise,  // to 16 bits, scaled over 32 columns; about half the speed
+};
+// F32, F16 and BF16 weights are multiplied with the f32 activations themselves, in both tiers.
+
+struct matmul_options {
+  bq::tier tier = bq::tier::exact;
+  executor* threads = nullptr;  // null: the calling thread
+  std::string_view isa = {};    // one of isas(); empty: $BQ_ISA, else the best one this machine has
+};
+
+// x [tokens, cols] and y [tokens, rows] are row-major and contiguous, at any alignment of 4 bytes; y must not overlap
+// the others. NaN or infinity among 32 activations makes the token's outputs NaN; a NaN or infinite scale makes its
+// row's outputs NaN or infinite. Thread safe on distinct y. Throws errc::unknown_type, errc::bad_shape,
+// errc::invalid_argument (an instruction set that does not exist, or that this machine has not), std::bad_alloc.
+void matmul(const matrix& w, std::span<const float> x, std::int64_t tokens, std::span<float> y,
+            const matmul_options& options = {});
+
+// The instruction sets this machine can run, best first: "avx512", "avx2", "neon", "scalar".
+std::span<const std::string_view> isas();
+
+// The one that matmul() uses for this name, as it stands in matmul_options::isa. Throws as matmul().
+std::string_view chosen_isa(std::string_view name = {});
+
+}  // namespace bq

@@ -1,0 +1,19 @@
+// A view of a weight matrix in any type.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "types.hpp"
+
+namespace bq {
+
+// [rows, cols] row-major, rows = output features, cols = reduction; each row is row_bytes(id, cols) bytes of blocks, at
+// any alignment. The view owns nothing.
+struct matrix {
+  type id = type::f32;
+  std::int64_t rows = 0, cols = 0;
+  std::span<const std::byte> blocks;
+};
+
+}  // namespace bq

@@ -1,0 +1,58 @@
+// What an instruction set offers: a row of functions for each type, derived from its format, and the dispatcher's list.
+// Callers choose an instruction set once per product.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "blockquant/types.hpp"
+#include "panel.hpp"
+
+namespace bq::cpu {
+
+struct activations;
+
+// Columns [0, cols) of one strip, all tokens [first, last): y [tokens, stride], strip rows wide. rows[i] is row i of
+// the weights, `strip` of them. Writes every output.
+using strip_fn = void (*)(const unsigned char* const* rows, std::int64_t cols, const activations& x, std::int64_t first,
+                          std::int64_t last, float* y, std::int64_t stride) noexcept;
+using quantize_fn = void (*)(const float* x, std::int64_t stride, std::int64_t first, std::int64_t last,
+                             const panel_kind& kind, const activations& out) noexcept;
+
+// The same for float formats, with the activations as they are: x [tokens, cols].
+using float_strip_fn = void (*)(const unsigned char* const* rows, std::int64_t cols, const float* x, std::int64_t first,
+                                std::int64_t last, float* y, std::int64_t stride) noexcept;
+
+struct format_kernels {
+  type id;
+  panel_kind kind;             // of coded formats
+  strip_fn strip[2];           // by planes of the activations, less 1; null for float formats
+  float_strip_fn float_strip;  // null for coded formats
+};
+
+struct kernels {
+  int strip_rows;
+  quantize_fn quantize;
+  std::span<const format_kernels> formats;  // in the registry's order
+};
+
+struct isa {
+  const char* name;
+  bool (*supported)() noexcept;
+  const kernels& (*get)() noexcept;
+};
+
+// By name; empty: $BQ_ISA, else the best one. Throws errc::invalid_argument.
+const isa& choose(std::string_view name);
+
+}  // namespace bq::cpu
+
+namespace bq::scalar {
+const cpu::kernels& kernels() noexcept;
+}
+namespace bq::avx2 {
+const cpu::kernels& kernels() noexcept;
+}
+namespace bq::avx512 {
+const cpu::kernels& kernels() noexcept;
+}

@@ -1,0 +1,148 @@
+// A panel: a strip of rows of weights, a stretch of columns at a time, unpacked from any coded format to one layout, so
+// that the products (src/cpu/product.hpp) know no formats.
+//
+//   codes    [cols / 4][strip rows][4]       bytes, unsigned with a zero to subtract, or signed
+//   scale    [pieces][strip rows]            f32, of 32 columns (a run), or of 16 (a half) where groups are that small
+//   minimum  [pieces][strip rows]            the same, where the format has minimums
+//
+// Where scale * code always fits a byte (Q2_K, Q3_K), that product is the byte, and d is the scale: one for a run.
+#pragma once
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "formats/decode.hpp"
+#include "row_source.hpp"
+
+namespace bq::cpu {
+
+inline constexpr int run = 32;          // columns that share one activation scale
+inline constexpr int panel_cols = 512;  // a multiple of every block size
+
+// What the products have to know about a format.
+struct panel_kind {
+  int zero;             // to be subtracted from every byte
+  bool unsigned_bytes;  // how the bytes go into the dot product
+  bool scale_halves;    // a scale for each half of a run
+  int minimums;         // for each run: 0, 1 or 2
+};
+
+template <class F>
+concept small_scale_format = coded_format<F> && requires {
+  F::scale_low, F::scale_high;
+};
+
+// The least and the largest scale * (code - zero).
+template <small_scale_format F>
+constexpr std::pair<int, int> folded_range() {
+  const int low = -F::zero, high = (1 << F::code_bits) - 1 - F::zero;
+  return std::minmax({F::scale_low * low, F::scale_low * high, F::scale_high * low, F::scale_high * high});
+}
+// What is added to make them bytes.
+template <small_scale_format F>
+constexpr int folded_zero() {
+  return -folded_range<F>().first;
+}
+
+template <class V, coded_format F>
+struct panel_traits {
+  static constexpr bool folded = small_scale_format<F>;
+  static constexpr int bits = [] {
+    if constexpr (folded)
+      return std::bit_width(static_cast<unsigned>(folded_range<F>().second - folded_range<F>().first));
+    else
+      return has_codebook<F> ? 8 : F::code_bits;
+  }();
+  static constexpr bool unsigned_bytes = V::template unsigned_weights<bits>;
+  static constexpr int zero = [] {
+    if constexpr (folded)
+      return folded_zero<F>() - (unsigned_bytes ? 0 : 128);
+    else
+      return !unsigned_bytes ? 0 : has_codebook<F> ? 128 : F::zero;
+  }();
+  static constexpr panel_kind kind{zero, unsigned_bytes, F::group == run / 2 && !folded,
+                                   !has_min<F>           ? 0
+                                   : F::group == run / 2 ? 2
+                                                         : 1};
+};
+
+template <class V>
+struct panel {
+  static constexpr int rows = V::strip * V::lanes;
+  alignas(64) unsigned char codes[panel_cols * rows];
+  alignas(64) float scale[panel_cols / (run / 2) * rows];
+  alignas(64) float minimum[panel_cols / (run / 2) * rows];
+};
+
+// Word w of the codes as scale * (code - zero) + folded_zero(), bytes. Computed in 16-bit fields, so that nothing
+// borrows: with scale = s + low it is code * s - low * (most - code) - zero * s + constant, and only the third term is
+// negative.
+template <class V, small_scale_format F>
+BQ_HD auto folded_codes(const row_source<V>& s, int w) {
+  constexpr int low = F::scale_low, most = (1 << F::code_bits) - 1;
+  constexpr int constant = low * (most - F::zero) + folded_zero<F>();
+  static_assert(low <= 0 && constant >= 0 && folded_zero<F>() <= 255);
+  constexpr std::uint32_t both = 0x00010001u;
+  const int g = 4 * w / F::group;
+  const auto c = F::codes(s, w);
+  const auto scale = ((F::scales(s, g / 4) >> (8 * (g % 4))) - static_cast<std::uint32_t>(low)) & 0xffu;
+  const auto subtracted = scale * (F::zero * both);
+  const auto field = [&](const auto& code) {
+    auto sum = code * scale + constant * both;
+    if constexpr (low != 0) sum = sum + (most * both - code) * static_cast<std::uint32_t>(-low);
+    return sum - subtracted;
+  };
+  return field(c & 0x00ff00ffu) | field(c >> 8 & 0x00ff00ffu) << 8;
+}
+
+// Word w of the bytes that go into the panel.
+template <class V, coded_format F>
+BQ_HD auto panel_codes(const row_source<V>& s, int w) {
+  using traits = panel_traits<V, F>;
+  if constexpr (traits::folded) {
+    if constexpr (traits::unsigned_bytes)
+      return folded_codes<V, F>(s, w);
+    else
+      return folded_codes<V, F>(s, w) ^ 0x80808080u;
+  } else if constexpr (traits::unsigned_bytes) {
+    if constexpr (has_codebook<F>)
+      return signed_codes<F>(s, w) ^ 0x80808080u;
+    else
+      return F::codes(s, w);
+  } else {
+    return signed_codes<F>(s, w);
+  }
+}
+
+// Unpacks blocks [0, blocks) at rows[i] + at into the panel, which then holds blocks * F::block_size columns.
+template <class V, coded_format F>
+void unpack(const unsigned char* const* rows, std::int64_t at, int blocks, panel<V>& out) noexcept {
+  constexpr int height = panel<V>::rows, lanes = V::lanes, words = F::block_size / 4;
+  constexpr auto kind = panel_traits<V, F>::kind;
+  constexpr int scale_cols = kind.scale_halves ? run / 2 : run, minimum_cols = kind.minimums == 2 ? run / 2 : run;
+  alignas(64) unsigned char mixed[lanes * (sizeof(typename F::block) + 16)];
+  for (int v = 0; v < V::strip; ++v) {
+    for (int b = 0; b < blocks; ++b) {
+      interleave<V, F>(rows + v * lanes, at + b * static_cast<std::int64_t>(sizeof(typename F::block)), mixed);
+      const row_source<V> s(mixed);
+      unsigned char* codes = out.codes + (static_cast<std::ptrdiff_t>(b) * words * height + v * lanes) * 4;
+      for (int w = 0; w < words; ++w)
+        V::store(codes + static_cast<std::ptrdiff_t>(w) * height * 4, panel_codes<V, F>(s, w));
+      for (int c = 0; c < F::block_size; c += scale_cols) {
+        float* to = out.scale + (b * F::block_size + c) / scale_cols * height + v * lanes;
+        if constexpr (panel_traits<V, F>::folded)
+          V::store(to, F::d(s, c / F::group));
+        else
+          V::store(to, group_scale<F>(s, c / F::group));
+      }
+      if constexpr (kind.minimums > 0) {
+        for (int c = 0; c < F::block_size; c += minimum_cols) {
+          V::store(out.minimum + (b * F::block_size + c) / minimum_cols * height + v * lanes,
+                   group_min<F>(s, c / F::group));
+        }
+      }
+    }
+  }
+}
+
+}  // namespace bq::cpu

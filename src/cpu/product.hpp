@@ -1,0 +1,124 @@
+// The products of a panel with quantised activations, for all formats: int8 dot products over runs of 32 columns,
+// summed over runs in f32. For one output, in this order, on every instruction set and whatever the tile it falls into:
+//
+//   for each run r:   t = scale[r] * isum[r]                                  (halves: t = scale1 * isum1 + t, fused)
+//                     y = t * d[r] + y                                        (fused)
+//                     y = -minimum[r] * (d[r] * sum of the run's codes) + y   (fused; for each half where there are
+//                     two)
+//
+// isum is exact, so results depend neither on the instruction set nor on how tokens are divided into tiles.
+#pragma once
+#include "activations.hpp"
+#include "panel.hpp"
+
+namespace bq::cpu {
+
+// y [tokens, rows]: the strip's part of the output; `stride` floats from one token to the next.
+struct output {
+  float* y;
+  std::int64_t stride;
+};
+
+// Tokens [first, first + Tokens) x one strip x `runs` runs from run `k` of the activations on. Adds to `out`, or sets
+// it when k is 0.
+template <class V, panel_kind Kind, int Tokens, int Planes>
+BQ_HD void tile(const panel<V>& w, const activations& x, std::int64_t first, std::int64_t k, int runs, output out) {
+  using ints = typename V::ints;
+  using words = typename V::words;
+  using reals = typename V::reals;
+  constexpr int strip = V::strip, lanes = V::lanes, height = panel<V>::rows;
+  constexpr int parts = Kind.scale_halves ? 2 : 1;
+  constexpr int part_words = run / 4 / parts;
+
+  // Local copies: stores of outputs could change what is behind x, as far as the compiler knows.
+  const std::int8_t* codes[Planes][Tokens];
+  const std::int32_t* offset[Planes][Tokens];
+  const float *d[Tokens], *sums[Tokens];
+  alignas(64) float y[Tokens][height];
+  for (int t = 0; t < Tokens; ++t) {
+    for (int p = 0; p < Planes; ++p) {
+      codes[p][t] = x.codes_of(first + t, p) + k * run;
+      offset[p][t] = x.offset_of(first + t, p) + k * parts;
+    }
+    d[t] = x.d_of(first + t) + k;
+    sums[t] = x.sum_of(first + t) + k * Kind.minimums;
+    for (int v = 0; v < strip; ++v) {
+      V::store(&y[t][v * lanes], k == 0 ? reals(0.0f) : V::load_reals(out.y + t * out.stride + v * lanes));
+    }
+  }
+  for (int r = 0; r < runs; ++r) {
+    ints sum[parts][Planes][Tokens][strip];
+#pragma GCC unroll 16
+    for (int part = 0; part < parts; ++part) {
+#pragma GCC unroll 16
+      for (int p = 0; p < Planes; ++p) {
+#pragma GCC unroll 16
+        for (int t = 0; t < Tokens; ++t) {
+          const ints start(offset[p][t][r * parts + part]);
+#pragma GCC unroll 16
+          for (int v = 0; v < strip; ++v) sum[part][p][t][v] = start;
+        }
+      }
+#pragma GCC unroll 16
+      for (int j = 0; j < part_words; ++j) {
+        const int word = r * (run / 4) + part * part_words + j;
+        words weights[strip];
+#pragma GCC unroll 16
+        for (int v = 0; v < strip; ++v) weights[v] = V::load32(w.codes + (word * height + v * lanes) * 4);
+#pragma GCC unroll 16
+        for (int p = 0; p < Planes; ++p) {
+#pragma GCC unroll 16
+          for (int t = 0; t < Tokens; ++t) {
+            const words four = V::broadcast(codes[p][t] + word * 4);
+#pragma GCC unroll 16
+            for (int v = 0; v < strip; ++v) {
+              sum[part][p][t][v] = V::template dot<Kind.unsigned_bytes>(sum[part][p][t][v], weights[v], four);
+            }
+          }
+        }
+      }
+    }
+#pragma GCC unroll 16
+    for (int v = 0; v < strip; ++v) {
+#pragma GCC unroll 16
+      for (int t = 0; t < Tokens; ++t) {
+        reals part_sum[parts];
+#pragma GCC unroll 16
+        for (int part = 0; part < parts; ++part) {
+          if constexpr (Planes == 2) {
+            part_sum[part] = V::to_reals((sum[part][0][t][v] << 8) - sum[part][0][t][v] + sum[part][1][t][v]);
+          } else {
+            part_sum[part] = V::to_reals(sum[part][0][t][v]);
+          }
+        }
+        const float* scale = w.scale + r * parts * height + v * lanes;
+        reals total = part_sum[0] * V::load_reals(scale);
+        if constexpr (parts == 2) total = V::fma(part_sum[1], V::load_reals(scale + height), total);
+        float* to = &y[t][v * lanes];
+        reals sofar = V::fma(total, reals(d[t][r]), V::load_reals(to));
+#pragma GCC unroll 16
+        for (int m = 0; m < Kind.minimums; ++m) {
+          const reals minimum = V::load_reals(w.minimum + (r * Kind.minimums + m) * height + v * lanes);
+          sofar = V::fnma(minimum, reals(sums[t][r * Kind.minimums + m]), sofar);
+        }
+        V::store(to, sofar);
+      }
+    }
+  }
+  for (int t = 0; t < Tokens; ++t) {
+    for (int v = 0; v < strip; ++v) V::store(out.y + t * out.stride + v * lanes, V::load_reals(&y[t][v * lanes]));
+  }
+}
+
+// All tokens [first, last) with one panel: full tiles, then what is left one by one.
+template <class V, panel_kind Kind, int Planes>
+void product(const panel<V>& w, const activations& x, std::int64_t first, std::int64_t last, std::int64_t k, int runs,
+             output out) noexcept {
+  constexpr int tokens = std::max(1, V::accumulators / V::strip / Planes / (Kind.scale_halves ? 2 : 1));
+  for (; first + tokens <= last; first += tokens, out.y += tokens * out.stride) {
+    tile<V, Kind, tokens, Planes>(w, x, first, k, runs, out);
+  }
+  for (; first < last; ++first, out.y += out.stride) tile<V, Kind, 1, Planes>(w, x, first, k, runs, out);
+}
+
+}  // namespace bq::cpu

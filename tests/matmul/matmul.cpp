@@ -1,0 +1,272 @@
+// Products of every type, instruction set and tier: against an f64 oracle with derived bounds, bit-identical between
+// instruction sets and whatever the threads, the division of the tokens and their position, and defined for every
+// input.
+#include <doctest/doctest.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <bit>
+#include <blockquant/error.hpp>
+#include <blockquant/matmul.hpp>
+#include <blockquant/quantize.hpp>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace {
+
+constexpr bq::tier tiers[] = {bq::tier::exact, bq::tier::precise};
+
+// n values that end where a page begins that must not be touched.
+template <class T>
+class guarded {
+ public:
+  explicit guarded(std::size_t n) : n_(n) {
+    const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+    bytes_ = (n * sizeof(T) + page - 1) / page * page + page;
+    base_ = static_cast<char*>(mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    REQUIRE(base_ != MAP_FAILED);
+    REQUIRE(mprotect(base_ + bytes_ - page, page, PROT_NONE) == 0);
+    data_ = reinterpret_cast<T*>(base_ + bytes_ - page - n * sizeof(T));
+  }
+  ~guarded() { munmap(base_, bytes_); }
+  guarded(const guarded&) = delete;
+  guarded& operator=(const guarded&) = delete;
+  std::span<T> span() const { return {data_, n_}; }
+  T& operator[](std::size_t i) const { return data_[i]; }
+
+ private:
+  std::size_t n_, bytes_;
+  char* base_;
+  T* data_;
+};
+
+struct problem {
+  std::int64_t rows, cols, tokens;
+  bq::type id;
+  guarded<std::byte> blocks;
+  guarded<float> x;
+  std::vector<float> weights;  // decoded
+
+  problem(bq::type t, std::int64_t n_rows, std::int64_t n_cols, std::int64_t n_tokens, float sigma = 1.0f)
+      : rows(n_rows),
+        cols(n_cols),
+        tokens(n_tokens),
+        id(t),
+        blocks(static_cast<std::size_t>(rows) * bq::row_bytes(t, cols)),
+        x(static_cast<std::size_t>(tokens * cols)),
+        weights(static_cast<std::size_t>(rows * cols)) {
+    std::mt19937 random(static_cast<unsigned>(rows * 7 + cols * 3 + tokens));
+    std::normal_distribution<float> normal(0.0f, 1.0f);
+    for (float& w : weights) w = normal(random) * 0.05f;
+    bq::quantize(id, weights, rows, cols, blocks.span());
+    bq::dequantize(id, blocks.span(), rows, cols, weights);
+    for (float& v : x.span()) v = normal(random) * sigma;
+  }
+
+  bq::matrix w() const { return {id, rows, cols, blocks.span()}; }
+
+  std::vector<float> product(const bq::matmul_options& options = {}) const {
+    guarded<float> y(static_cast<std::size_t>(tokens * rows));
+    std::memset(y.span().data(), 0xff, y.span().size_bytes());
+    bq::matmul(w(), x.span(), tokens, y.span(), options);
+    return {y.span().begin(), y.span().end()};
+  }
+};
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+// |y - exact| is at most: the activations' rounding, half a step of their run each (nothing for float weights), and the
+// f32 roundings, of which a term passes through a few for each run (or column) that follows: (runs + 8) * 2^-24 of the
+// sum of absolute terms, minimums and codes counted apart.
+void check_against_f64(const problem& p, const std::vector<float>& y, bq::tier tier) {
+  const bq::type_info& t = bq::info(p.id);
+  const double limit = tier == bq::tier::precise ? 127.0 * 256.0 : 127.0;
+  const double steps = t.quantized ? static_cast<double>(p.cols) / 32 * 4 + 8 : static_cast<double>(p.cols);
+  for (std::int64_t k = 0; k < p.tokens; ++k) {
+    for (std::int64_t r = 0; r < p.rows; ++r) {
+      double sum = 0, terms = 0, rounding = 0;
+      for (std::int64_t first = 0; first < p.cols; first += 32) {
+        const std::int64_t last = std::min(first + 32, p.cols);
+        double top = 0, weight = 0, largest = 0;
+        for (std::int64_t c = first; c < last; ++c) {
+          const double v = p.x[static_cast<std::size_t>(k * p.cols + c)],
+                       w = p.weights[static_cast<std::size_t>(r * p.cols + c)];
+          sum += w * v;
+          top = std::max(top, std::abs(v));
+          weight += std::abs(w);
+          largest = std::max(largest, std::abs(w));
+        }
+        // Codes and minimum apart are larger than the weight they make: at most three times the largest weight of the
+        // run.
+        terms += 32 * 4 * largest * top;
+        if (t.quantized) rounding += weight * top / limit * 0.5001;
+      }
+      const double bound = rounding + terms * steps * 0x1p-24 + 1e-30;
+      const double error = std::abs(static_cast<double>(y[static_cast<std::size_t>(k * p.rows + r)]) - sum);
+      if (error > bound) {
+        INFO("token " << k << ", row " << r << ": error " << error << ", bound " << bound);
+        CHECK(error <= bound);
+        return;
+      }
+    }
+  }
+  CHECK(true);
+}
+
+std::int64_t cols_of(const bq::type_info& t, int variant) {
+  if (!t.quantized) return std::array{1, 37, 300}[static_cast<std::size_t>(variant)];
+  return t.block_size == 256 ? 256 * (variant + 1)
+                             : t.block_size * std::array{1, 9, 35}[static_cast<std::size_t>(variant)];
+}
+
+}  // namespace
+
+TEST_CASE("products agree with f64 and between instruction sets, at odd sizes") {
+  const std::vector<std::pair<std::int64_t, std::int64_t>> sizes{{1, 1}, {2, 3},  {3, 17}, {4, 2},  {5, 5},  {6, 4},
+                                                                 {7, 7}, {31, 6}, {33, 8}, {64, 1}, {65, 9}, {130, 64}};
+  for (const bq::type_info& t : bq::types()) {
+    INFO(std::string(t.name));
+    int variant = 0;
+    for (const auto& [rows, tokens] : sizes) {
+      const problem p(t.id, rows, cols_of(t, variant++ % 3), tokens);
+      INFO(p.rows << " x " << p.cols << ", " << p.tokens << " tokens");
+      for (const bq::tier tier : tiers) {
+        const auto expected = p.product({.tier = tier, .isa = "scalar"});
+        check_against_f64(p, expected, tier);
+        for (const std::string_view isa : bq::isas()) {
+          INFO(std::string(isa));
+          CHECK(same_bits(p.product({.tier = tier, .isa = isa}), expected));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("results do not depend on threads, batch or position") {
+  for (const bq::type_info& t : bq::types()) {
+    INFO(std::string(t.name));
+    const problem p(t.id, 200, t.quantized ? 768 : 100, 37);
+    for (const std::string_view isa : bq::isas()) {
+      for (const bq::tier tier : tiers) {
+        const auto expected = p.product({.tier = tier, .isa = isa});
+        for (const int n : {2, 7}) {
+          bq::thread_pool threads(n);
+          CHECK(same_bits(p.product({.tier = tier, .threads = &threads, .isa = isa}), expected));
+        }
+        for (const std::int64_t batch : {1, 2, 5, 36}) {
+          std::vector<float> y(expected.size());
+          for (std::int64_t first = 0; first < p.tokens; first += batch) {
+            const std::int64_t n = std::min(batch, p.tokens - first);
+            bq::matmul(
+                p.w(),
+                p.x.span().subspan(static_cast<std::size_t>(first * p.cols), static_cast<std::size_t>(n * p.cols)), n,
+                std::span(y).subspan(static_cast<std::size_t>(first * p.rows), static_cast<std::size_t>(n * p.rows)),
+                {.tier = tier, .isa = isa});
+          }
+          CHECK(same_bits(y, expected));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("activations from tiny to 6e4, with outliers, keep their bound") {
+  for (const bq::type_info& t : bq::types()) {
+    INFO(std::string(t.name));
+    for (const float sigma : {1e-20f, 1e-3f, 1e4f, 6e4f}) {
+      problem p(t.id, 16, 512, 3, sigma);
+      p.x[7] = 60000.0f * sigma / 1e4f;
+      for (const bq::tier tier : tiers) check_against_f64(p, p.product({.tier = tier}), tier);
+    }
+  }
+}
+
+TEST_CASE("NaN and infinity stay with their token or row") {
+  for (const bq::type_info& t : bq::types()) {
+    INFO(std::string(t.name));
+    for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+      problem p(t.id, 70, 512, 9);
+      const auto clean = p.product();
+      p.x[static_cast<std::size_t>(4 * p.cols + 100)] = bad;
+      for (const std::string_view isa : bq::isas()) {
+        const auto y = p.product({.isa = isa});
+        for (std::int64_t k = 0; k < p.tokens; ++k) {
+          bool as_expected = true;
+          for (std::int64_t r = 0; r < p.rows; ++r) {
+            const auto i = static_cast<std::size_t>(k * p.rows + r);
+            as_expected = as_expected &&
+                          (k == 4 ? !std::isfinite(y[i]) : std::bit_cast<int>(y[i]) == std::bit_cast<int>(clean[i]));
+          }
+          CHECK(as_expected);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("zero activations give zero") {
+  for (const bq::type_info& t : bq::types()) {
+    problem p(t.id, 8, 256, 2);
+    for (float& v : p.x.span()) v = 0;
+    for (const float y : p.product()) CHECK(y == 0.0f);
+  }
+}
+
+TEST_CASE("the instruction set can be forced, and the forced one is the one that runs") {
+  CHECK(bq::isas().back() == "scalar");
+  CHECK(bq::chosen_isa() == bq::isas().front());
+  for (const std::string_view isa : bq::isas()) {
+    CHECK(bq::chosen_isa(isa) == isa);
+    setenv("BQ_ISA", std::string(isa).c_str(), 1);
+    CHECK(bq::chosen_isa() == isa);
+    CHECK(bq::chosen_isa("scalar") == "scalar");
+  }
+  setenv("BQ_ISA", "mmx", 1);
+  try {
+    bq::chosen_isa();
+    FAIL("mmx was accepted");
+  } catch (const bq::error& e) {
+    CHECK(e.code() == bq::errc::invalid_argument);
+    CHECK(e.info().subject == "BQ_ISA");
+    CHECK(e.info().expected.find("scalar") != std::string::npos);
+  }
+  unsetenv("BQ_ISA");
+  CHECK_THROWS_AS(bq::chosen_isa("mmx"), bq::error);
+}
+
+TEST_CASE("misuse gives an error with numbers") {
+  const problem p(bq::type::q4_K, 3, 512, 2);
+  std::vector<float> y(6);
+  const auto code = [&](bq::matrix w, std::span<const float> x, std::int64_t tokens, std::span<float> out) {
+    try {
+      bq::matmul(w, x, tokens, out);
+    } catch (const bq::error& e) {
+      return e.code();
+    }
+    FAIL("nothing was thrown");
+    return bq::errc::io;
+  };
+  using enum bq::errc;
+  auto w = p.w();
+  CHECK(code(w, p.x.span().first(100), 2, y) == bad_shape);
+  CHECK(code(w, p.x.span(), 1, y) == bad_shape);
+  CHECK(code(w, p.x.span(), -1, y) == bad_shape);
+  CHECK(code(w, p.x.span(), 2, std::span(y).first(5)) == bad_shape);
+  w.cols = 500;
+  CHECK(code(w, p.x.span(), 2, y) == bad_shape);
+  w = p.w();
+  w.blocks = w.blocks.first(10);
+  CHECK(code(w, p.x.span(), 2, y) == bad_shape);
+  w = p.w();
+  w.id = bq::type::iq2_xs;
+  CHECK(code(w, p.x.span(), 2, y) == unknown_type);
+  CHECK_NOTHROW(bq::matmul({bq::type::q4_K, 0, 512, {}}, p.x.span(), 2, {}));
+  CHECK_NOTHROW(bq::matmul(p.w(), {}, 0, {}));
+}
