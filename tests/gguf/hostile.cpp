@@ -1,7 +1,7 @@
 // Hostile files: each malformed one gives its error, within bounds of memory and time that grow linearly with the file.
 #include <doctest/doctest.h>
+#include <time.h>
 
-#include <chrono>
 #include <random>
 
 #include "blockquant/gguf.hpp"
@@ -20,12 +20,18 @@ struct attempt {
   std::string what;
   std::size_t tensors = 0;
   std::size_t peak_bytes = 0;
-  double seconds = 0;
+  double seconds = 0;  // of this thread's processor time: other programs do not count
 };
+
+double processor_seconds() {
+  timespec t{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
 
 attempt try_open(const std::string& path) {
   attempt a;
-  const auto start = std::chrono::steady_clock::now();
+  const double start = processor_seconds();
   test::reset_peak_memory();
   try {
     a.tensors = model::open(path).tensors().size();
@@ -34,15 +40,15 @@ attempt try_open(const std::string& path) {
     a.what = e.what();
   }
   a.peak_bytes = test::peak_memory();
-  a.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  a.seconds = processor_seconds() - start;
   return a;
 }
 
-// The largest factor belongs to keys of one byte: 14 bytes in the file become an entry of the table, while it grows. A
-// quadratic search would exceed the time a hundredfold; sanitizers do not.
+// The largest factor of memory belongs to keys of one byte: 14 bytes in the file become an entry of a growing table.
+// The time leaves room for sanitizers; searching 10^6 names quadratically would take hours.
 void check_cost(const attempt& a, std::size_t file_bytes) {
   CHECK(a.peak_bytes <= 32 * file_bytes + (1 << 20));
-  CHECK(a.seconds <= 1.0 + 0.5e-6 * static_cast<double>(file_bytes));
+  CHECK(a.seconds <= 1.0 + 2e-6 * static_cast<double>(file_bytes));
 }
 
 void check_text(const attempt& a) {
