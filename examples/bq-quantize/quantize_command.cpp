@@ -152,13 +152,6 @@ int quantize_command(quantize_request r) {
   options.overrides = r.overrides;
   plan p = make_plan(source.metadata(), source.tensors(), options, importance ? &*importance : nullptr);
 
-  if (r.dry_run) {
-    fmt::print("{}", r.json ? to_json(p).dump(2) + "\n" : to_table(p));
-    return 0;
-  }
-  require_runnable(p);
-  note(r, summary(p));
-
   auto recipe = r.recipe;
   recipe.target = names.to->name;
   if (!names.to->copies()) {
@@ -166,6 +159,14 @@ int quantize_command(quantize_request r) {
     p.metadata.set(key_source, bq::gguf::value::of_string(fs::path(names.in.front()).filename().string()));
   }
   p.metadata.set(key_version, bq::gguf::value::of_string(BQ_QUANTIZE_VERSION));
+  p.metadata.set(key_digests, bq::gguf::value::of_u64s(std::vector<std::uint64_t>(p.tensors.size())));
+
+  if (r.dry_run) {
+    fmt::print("{}", r.json ? to_json(p).dump(2) + "\n" : to_table(p));
+    return 0;
+  }
+  require_runnable(p);
+  note(r, summary(p));
 
   bq::thread_pool threads(r.threads);
   const auto result = run(source, p, importance ? &*importance : nullptr, p.metadata,

@@ -301,7 +301,6 @@ run_result run(const bq::gguf::model& source, const plan& p, const imatrix* impo
   const auto start = clock::now();
   std::vector<bq::gguf::tensor_shape> shapes;
   for (const planned_tensor& t : p.tensors) shapes.push_back(t.out);
-  meta.set(key_digests, bq::gguf::value::of_u64s(std::vector<std::uint64_t>(shapes.size())));
   bq::gguf::writer writer(out, std::move(meta), std::move(shapes), write_options);
   refuse_inputs_as_output(writer.paths(), source, importance);
 
