@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "parallel.hpp"
 #include "tensor.hpp"
@@ -34,7 +35,7 @@ void matmul(const matrix& w, std::span<const float> x, std::int64_t tokens, std:
             const matmul_options& options = {});
 
 // The instruction sets this machine can run, best first: "avx512", "avx2", "neon", "scalar".
-std::span<const std::string_view> isas();
+std::vector<std::string_view> isas();
 
 // The one that matmul() uses for this name, as it stands in matmul_options::isa. Throws as matmul().
 std::string_view chosen_isa(std::string_view name = {});

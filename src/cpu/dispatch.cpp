@@ -1,13 +1,20 @@
 // The list of instruction sets, best first, and the choice among them: by name, by $BQ_ISA, else the first that the
 // machine supports. This unit is built for the baseline and alone asks the CPU what it can do.
 #include <algorithm>
-#include <array>
 #include <cstdlib>
 #include <string>
+
+#ifdef BLOCKQUANT_X86
+#include <cpuid.h>
+#endif
 
 #include "blockquant/error.hpp"
 #include "blockquant/matmul.hpp"
 #include "kernels.hpp"
+
+#ifdef BLOCKQUANT_AARCH64
+#include <sys/auxv.h>
+#endif
 
 namespace bq {
 
@@ -18,9 +25,12 @@ namespace {
 bool always() noexcept { return true; }
 
 #ifdef BLOCKQUANT_X86
-bool has_avx2() noexcept {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+// clang 14 cannot be asked for F16C by name.
+bool has_f16c() noexcept {
+  unsigned a, b, c, d;
+  return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
 }
+bool has_avx2() noexcept { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c(); }
 bool has_avx512() noexcept {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
@@ -28,10 +38,17 @@ bool has_avx512() noexcept {
 }
 #endif
 
+#ifdef BLOCKQUANT_AARCH64
+bool has_neon_dotprod() noexcept { return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0; }
+#endif
+
 constexpr isa all[] = {
 #ifdef BLOCKQUANT_X86
     {"avx512", has_avx512, avx512::kernels},
     {"avx2", has_avx2, avx2::kernels},
+#endif
+#ifdef BLOCKQUANT_AARCH64
+    {"neon", has_neon_dotprod, neon::kernels},
 #endif
     {"scalar", always, scalar::kernels},
 };
@@ -59,16 +76,12 @@ const isa& choose(std::string_view name) {
 
 }  // namespace cpu
 
-std::span<const std::string_view> isas() {
-  static const auto names = [] {
-    std::array<std::string_view, std::size(cpu::all)> out;
-    std::size_t n = 0;
-    for (const cpu::isa& i : cpu::all) {
-      if (i.supported()) out[n++] = i.name;
-    }
-    return std::pair(out, n);
-  }();
-  return std::span(names.first).first(names.second);
+std::vector<std::string_view> isas() {
+  std::vector<std::string_view> names;
+  for (const cpu::isa& i : cpu::all) {
+    if (i.supported()) names.push_back(i.name);
+  }
+  return names;
 }
 
 std::string_view chosen_isa(std::string_view name) { return cpu::choose(name).name; }

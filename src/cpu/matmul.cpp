@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -19,7 +21,6 @@ namespace {
 constexpr std::int64_t tokens_per_task = 512;  // a strip's outputs for them stay in the second-level cache
 constexpr std::int64_t tokens_per_quantise = 16;
 constexpr int most_strip_rows = 64;
-constexpr std::int64_t edge_tokens = 32;  // of an incomplete strip, which is computed beside y
 
 void check(const matrix& w, std::size_t x, std::int64_t tokens, std::size_t y) {
   const std::uint64_t stride = row_bytes(w.id, w.cols);
@@ -58,20 +59,53 @@ struct quantized_activations {
   cpu::activations view;
 
   quantized_activations(std::int64_t tokens, std::int64_t cols, const cpu::panel_kind& kind, int planes) {
-    const std::int64_t runs = cols / cpu::run;
     const int parts = kind.scale_halves ? 2 : 1;
-    codes.resize(static_cast<std::size_t>(tokens * planes * cols));
-    d.resize(static_cast<std::size_t>(tokens * runs));
-    offset.resize(static_cast<std::size_t>(tokens * planes * runs * parts));
-    sum.resize(static_cast<std::size_t>(tokens * runs * kind.minimums));
-    view = {codes.data(), d.data(), offset.data(), sum.data(), cols, planes, parts, kind.minimums};
+    view = {nullptr, nullptr, nullptr, nullptr, cols, tokens, planes, parts, kind.minimums};
+    const auto rows = static_cast<std::size_t>(view.panels() * tokens);
+    const auto each = [](int n) { return static_cast<std::size_t>(n); };
+    codes.resize(rows * each(planes * cpu::panel_cols));
+    d.resize(rows * each(view.panel_runs));
+    offset.resize(rows * each(planes * view.panel_runs * parts));
+    sum.resize(rows * each(view.panel_runs * kind.minimums));
+    view.codes = codes.data(), view.d = d.data(), view.offset = offset.data(), view.sum = sum.data();
   }
+};
+
+// Memory for one strip's outputs, as many times as threads work at once.
+class output_buffers {
+ public:
+  using buffer = std::unique_ptr<float[]>;
+
+  explicit output_buffers(std::int64_t floats) : floats_(static_cast<std::size_t>(floats)) {}
+
+  buffer take() {
+    const std::lock_guard lock(mutex_);
+    if (idle_.empty()) return std::make_unique_for_overwrite<float[]>(floats_);
+    buffer b = std::move(idle_.back());
+    idle_.pop_back();
+    return b;
+  }
+  void give(buffer b) {
+    const std::lock_guard lock(mutex_);
+    idle_.push_back(std::move(b));
+  }
+
+ private:
+  const std::size_t floats_;
+  std::mutex mutex_;
+  std::vector<buffer> idle_;
 };
 
 class product {
  public:
   product(const matrix& w, const float* x, std::int64_t tokens, float* y, const matmul_options& options)
-      : w_(w), x_(x), tokens_(tokens), y_(y), threads_(options.threads), kernels_(cpu::choose(options.isa).get()) {
+      : w_(w),
+        x_(x),
+        tokens_(tokens),
+        y_(y),
+        threads_(options.threads),
+        kernels_(cpu::choose(options.isa).get()),
+        buffers_(std::min(tokens, tokens_per_task) * kernels_.strip_rows) {
     const auto it = std::find_if(kernels_.formats.begin(), kernels_.formats.end(),
                                  [&](const cpu::format_kernels& f) { return f.id == w.id; });
     format_ = &*it;
@@ -99,30 +133,21 @@ class product {
     const std::int64_t height = kernels_.strip_rows, count = (w_.rows + height - 1) / height;
     const std::int64_t token_blocks = (tokens_ + tokens_per_task - 1) / tokens_per_task;
     for_each(threads_, count * token_blocks, [&](std::size_t i) {
-      const std::int64_t row = static_cast<std::int64_t>(i) % count * height;
+      const std::int64_t row = static_cast<std::int64_t>(i) % count * height, rows = std::min(height, w_.rows - row);
       const std::int64_t first = static_cast<std::int64_t>(i) / count * tokens_per_task;
       const std::int64_t last = std::min(first + tokens_per_task, tokens_);
-      std::array<const unsigned char*, most_strip_rows> rows;
-      for (std::int64_t r = 0; r < height; ++r)
-        rows[static_cast<std::size_t>(r)] = row_bytes_of(std::min(row + r, w_.rows - 1));
-      if (row + height <= w_.rows) return kernel(rows.data(), first, last, y_ + first * w_.rows + row, w_.rows);
-      edge(kernel, rows.data(), row, first, last);
-    });
-  }
-
-  // The last strip has fewer rows than the kernel writes.
-  template <class Kernel>
-  void edge(const Kernel& kernel, const unsigned char* const* rows, std::int64_t row, std::int64_t first,
-            std::int64_t last) {
-    const std::int64_t height = kernels_.strip_rows;
-    alignas(64) std::array<float, edge_tokens * most_strip_rows> beside;
-    for (; first < last; first += edge_tokens) {
-      const std::int64_t stop = std::min(first + edge_tokens, last);
-      kernel(rows, first, stop, beside.data(), height);
-      for (std::int64_t t = first; t < stop; ++t) {
-        std::copy_n(beside.data() + (t - first) * height, w_.rows - row, y_ + t * w_.rows + row);
+      std::array<const unsigned char*, most_strip_rows> pointers;  // the last row stands in for those beyond it
+      for (std::int64_t r = 0; r < height; ++r) {
+        pointers[static_cast<std::size_t>(r)] = row_bytes_of(row + std::min(r, rows - 1));
       }
-    }
+      // Beside y, where the strip's outputs for all tokens are dense: in y they may lie powers of two apart.
+      auto beside = buffers_.take();
+      kernel(pointers.data(), first, last, beside.get(), height);
+      for (std::int64_t t = first; t < last; ++t) {
+        std::copy_n(beside.get() + (t - first) * height, rows, y_ + t * w_.rows + row);
+      }
+      buffers_.give(std::move(beside));
+    });
   }
 
   const unsigned char* row_bytes_of(std::int64_t row) const {
@@ -136,6 +161,7 @@ class product {
   float* const y_;
   executor* const threads_;
   const cpu::kernels& kernels_;
+  output_buffers buffers_;
   const cpu::format_kernels* format_;
   int planes_;
 };

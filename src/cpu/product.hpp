@@ -19,8 +19,8 @@ struct output {
   std::int64_t stride;
 };
 
-// Tokens [first, first + Tokens) x one strip x `runs` runs from run `k` of the activations on. Adds to `out`, or sets
-// it when k is 0.
+// Tokens [first, first + Tokens) x one strip x the first `runs` runs of panel `k`. Adds to `out`, or sets it when k is
+// 0.
 template <class V, panel_kind Kind, int Tokens, int Planes>
 BQ_HD void tile(const panel<V>& w, const activations& x, std::int64_t first, std::int64_t k, int runs, output out) {
   using ints = typename V::ints;
@@ -37,11 +37,11 @@ BQ_HD void tile(const panel<V>& w, const activations& x, std::int64_t first, std
   alignas(64) float y[Tokens][height];
   for (int t = 0; t < Tokens; ++t) {
     for (int p = 0; p < Planes; ++p) {
-      codes[p][t] = x.codes_of(first + t, p) + k * run;
-      offset[p][t] = x.offset_of(first + t, p) + k * parts;
+      codes[p][t] = x.codes_of(k, first + t, p);
+      offset[p][t] = x.offset_of(k, first + t, p);
     }
-    d[t] = x.d_of(first + t) + k;
-    sums[t] = x.sum_of(first + t) + k * Kind.minimums;
+    d[t] = x.d_of(k, first + t);
+    sums[t] = x.sum_of(k, first + t);
     for (int v = 0; v < strip; ++v) {
       V::store(&y[t][v * lanes], k == 0 ? reals(0.0f) : V::load_reals(out.y + t * out.stride + v * lanes));
     }

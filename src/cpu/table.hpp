@@ -11,15 +11,29 @@
 
 namespace bq::cpu {
 
+// A row's part of a panel is too short for the hardware's prefetchers, and a strip has many rows: so bytes
+// [at, at + bytes) of every row are asked for while the panel before is being multiplied.
+template <class V>
+BQ_HD void prefetch(const unsigned char* const* rows, std::int64_t at, std::int64_t bytes) {
+  for (int r = 0; r < panel<V>::rows; ++r) {
+    for (std::int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(rows[r] + at + i, 0, 2);
+  }
+}
+
 template <class V, coded_format F, int Planes>
 void strip_product(const unsigned char* const* rows, std::int64_t cols, const activations& x, std::int64_t first,
                    std::int64_t last, float* y, std::int64_t stride) noexcept {
+  const auto offset_of = [](std::int64_t column) {
+    return column / F::block_size * static_cast<std::int64_t>(sizeof(typename F::block));
+  };
   panel<V> p;
   for (std::int64_t at = 0; at < cols; at += panel_cols) {
-    const int here = static_cast<int>(std::min<std::int64_t>(panel_cols, cols - at));
-    unpack<V, F>(rows, at / F::block_size * static_cast<std::int64_t>(sizeof(typename F::block)), here / F::block_size,
-                 p);
-    product<V, panel_traits<V, F>::kind, Planes>(p, x, first, last, at / run, here / run, {y, stride});
+    const std::int64_t next = std::min<std::int64_t>(at + panel_cols, cols);
+    const std::int64_t after = std::min<std::int64_t>(next + panel_cols, cols);
+    unpack<V, F>(rows, offset_of(at), static_cast<int>((next - at) / F::block_size), p);
+    prefetch<V>(rows, offset_of(next), offset_of(after - next));
+    product<V, panel_traits<V, F>::kind, Planes>(p, x, first, last, at / panel_cols,
+                                                 static_cast<int>((next - at) / run), {y, stride});
   }
 }
 
