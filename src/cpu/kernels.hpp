@@ -56,3 +56,6 @@ const cpu::kernels& kernels() noexcept;
 namespace bq::avx512 {
 const cpu::kernels& kernels() noexcept;
 }
+namespace bq::neon {
+const cpu::kernels& kernels() noexcept;
+}
