@@ -8,6 +8,8 @@
 //
 // isum is exact, so results depend neither on the instruction set nor on how tokens are divided into tiles.
 #pragma once
+#include <type_traits>
+
 #include "activations.hpp"
 #include "panel.hpp"
 
@@ -19,14 +21,15 @@ struct output {
   std::int64_t stride;
 };
 
-// Tokens [first, first + Tokens) x one strip x the first `runs` runs of panel `k`. Adds to `out`, or sets it when k is
-// 0.
+// Tokens [first, first + Tokens) x rows [row, row + a tile's height) x the first `runs` runs of panel `k`. Adds to
+// `out`, or sets it when k is 0.
 template <class V, panel_kind Kind, int Tokens, int Planes>
-BQ_HD void tile(const panel<V>& w, const activations& x, std::int64_t first, std::int64_t k, int runs, output out) {
+BQ_HD void tile(const panel<V>& w, int row, const activations& x, std::int64_t first, std::int64_t k, int runs,
+                output out) {
   using ints = typename V::ints;
   using words = typename V::words;
   using reals = typename V::reals;
-  constexpr int strip = V::strip, lanes = V::lanes, height = panel<V>::rows;
+  constexpr int vectors = V::tile, lanes = V::lanes, height = panel<V>::rows;
   constexpr int parts = Kind.scale_halves ? 2 : 1;
   constexpr int part_words = run / 4 / parts;
 
@@ -34,7 +37,7 @@ BQ_HD void tile(const panel<V>& w, const activations& x, std::int64_t first, std
   const std::int8_t* codes[Planes][Tokens];
   const std::int32_t* offset[Planes][Tokens];
   const float *d[Tokens], *sums[Tokens];
-  alignas(64) float y[Tokens][height];
+  alignas(64) float y[Tokens][vectors * lanes];
   for (int t = 0; t < Tokens; ++t) {
     for (int p = 0; p < Planes; ++p) {
       codes[p][t] = x.codes_of(k, first + t, p);
@@ -42,12 +45,12 @@ BQ_HD void tile(const panel<V>& w, const activations& x, std::int64_t first, std
     }
     d[t] = x.d_of(k, first + t);
     sums[t] = x.sum_of(k, first + t);
-    for (int v = 0; v < strip; ++v) {
+    for (int v = 0; v < vectors; ++v) {
       V::store(&y[t][v * lanes], k == 0 ? reals(0.0f) : V::load_reals(out.y + t * out.stride + v * lanes));
     }
   }
   for (int r = 0; r < runs; ++r) {
-    ints sum[parts][Planes][Tokens][strip];
+    ints sum[parts][Planes][Tokens][vectors];
 #pragma GCC unroll 16
     for (int part = 0; part < parts; ++part) {
 #pragma GCC unroll 16
@@ -56,22 +59,22 @@ BQ_HD void tile(const panel<V>& w, const activations& x, std::int64_t first, std
         for (int t = 0; t < Tokens; ++t) {
           const ints start(offset[p][t][r * parts + part]);
 #pragma GCC unroll 16
-          for (int v = 0; v < strip; ++v) sum[part][p][t][v] = start;
+          for (int v = 0; v < vectors; ++v) sum[part][p][t][v] = start;
         }
       }
 #pragma GCC unroll 16
       for (int j = 0; j < part_words; ++j) {
         const int word = r * (run / 4) + part * part_words + j;
-        words weights[strip];
+        words weights[vectors];
 #pragma GCC unroll 16
-        for (int v = 0; v < strip; ++v) weights[v] = V::load32(w.codes + (word * height + v * lanes) * 4);
+        for (int v = 0; v < vectors; ++v) weights[v] = V::load32(w.codes + (word * height + row + v * lanes) * 4);
 #pragma GCC unroll 16
         for (int p = 0; p < Planes; ++p) {
 #pragma GCC unroll 16
           for (int t = 0; t < Tokens; ++t) {
             const words four = V::broadcast(codes[p][t] + word * 4);
 #pragma GCC unroll 16
-            for (int v = 0; v < strip; ++v) {
+            for (int v = 0; v < vectors; ++v) {
               sum[part][p][t][v] = V::template dot<Kind.unsigned_bytes>(sum[part][p][t][v], weights[v], four);
             }
           }
@@ -79,9 +82,9 @@ BQ_HD void tile(const panel<V>& w, const activations& x, std::int64_t first, std
       }
     }
 #pragma GCC unroll 16
-    for (int v = 0; v < strip; ++v) {
+    for (int t = 0; t < Tokens; ++t) {
 #pragma GCC unroll 16
-      for (int t = 0; t < Tokens; ++t) {
+      for (int v = 0; v < vectors; ++v) {
         reals part_sum[parts];
 #pragma GCC unroll 16
         for (int part = 0; part < parts; ++part) {
@@ -91,14 +94,14 @@ BQ_HD void tile(const panel<V>& w, const activations& x, std::int64_t first, std
             part_sum[part] = V::to_reals(sum[part][0][t][v]);
           }
         }
-        const float* scale = w.scale + r * parts * height + v * lanes;
+        const float* scale = w.scale + r * parts * height + row + v * lanes;
         reals total = part_sum[0] * V::load_reals(scale);
         if constexpr (parts == 2) total = V::fma(part_sum[1], V::load_reals(scale + height), total);
         float* to = &y[t][v * lanes];
         reals sofar = V::fma(total, reals(d[t][r]), V::load_reals(to));
 #pragma GCC unroll 16
         for (int m = 0; m < Kind.minimums; ++m) {
-          const reals minimum = V::load_reals(w.minimum + (r * Kind.minimums + m) * height + v * lanes);
+          const reals minimum = V::load_reals(w.minimum + (r * Kind.minimums + m) * height + row + v * lanes);
           sofar = V::fnma(minimum, reals(sums[t][r * Kind.minimums + m]), sofar);
         }
         V::store(to, sofar);
@@ -106,7 +109,7 @@ BQ_HD void tile(const panel<V>& w, const activations& x, std::int64_t first, std
     }
   }
   for (int t = 0; t < Tokens; ++t) {
-    for (int v = 0; v < strip; ++v) V::store(out.y + t * out.stride + v * lanes, V::load_reals(&y[t][v * lanes]));
+    for (int v = 0; v < vectors; ++v) V::store(out.y + t * out.stride + v * lanes, V::load_reals(&y[t][v * lanes]));
   }
 }
 
@@ -114,11 +117,16 @@ BQ_HD void tile(const panel<V>& w, const activations& x, std::int64_t first, std
 template <class V, panel_kind Kind, int Planes>
 void product(const panel<V>& w, const activations& x, std::int64_t first, std::int64_t last, std::int64_t k, int runs,
              output out) noexcept {
-  constexpr int tokens = std::max(1, V::accumulators / V::strip / Planes / (Kind.scale_halves ? 2 : 1));
-  for (; first + tokens <= last; first += tokens, out.y += tokens * out.stride) {
-    tile<V, Kind, tokens, Planes>(w, x, first, k, runs, out);
-  }
-  for (; first < last; ++first, out.y += out.stride) tile<V, Kind, 1, Planes>(w, x, first, k, runs, out);
+  constexpr int tokens = std::max(1, V::accumulators / V::tile / Planes / (Kind.scale_halves ? 2 : 1));
+  const auto tiles = [&]<int Tokens>(std::integral_constant<int, Tokens>) {
+    for (int row = 0; row < panel<V>::rows; row += V::tile * V::lanes) {
+      tile<V, Kind, Tokens, Planes>(w, row, x, first, k, runs, {out.y + row, out.stride});
+    }
+    first += Tokens;
+    out.y += Tokens * out.stride;
+  };
+  while (first + tokens <= last) tiles(std::integral_constant<int, tokens>());
+  while (first < last) tiles(std::integral_constant<int, 1>());
 }
 
 }  // namespace bq::cpu

@@ -15,7 +15,8 @@ struct isa {
   using ints = xsimd::batch<std::int32_t, arch>;
   using reals = xsimd::batch<float, arch>;
   static constexpr int lanes = 8;
-  static constexpr int strip = 4, accumulators = 8;
+  // Vectors of rows in a strip of weights, and in a tile; vectors that a tile accumulates in.
+  static constexpr int strip = 4, tile = 2, accumulators = 8;
 
   // Pairs of products are summed in 16 bits with saturation: unsigned codes must be below 128. Others go as signed
   // bytes, with their sign moved to the activations.
@@ -61,6 +62,13 @@ struct isa {
   BQ_HD static words lookup(words index, const codebook16& table) {
     const __m128i entries = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table.word));
     return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(entries), index);
+  }
+
+  // table[index], of 16 entries.
+  BQ_HD static reals lookup(const float* table, ints index) {
+    const __m256 low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table), index);
+    const __m256 high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table + 8), index);
+    return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(index, 28)));
   }
 
   // 16 bytes at rows[i] + at, for 8 rows, as four vectors: vector j holds word j of every row.

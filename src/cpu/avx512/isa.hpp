@@ -15,8 +15,8 @@ struct isa {
   using ints = xsimd::batch<std::int32_t, arch>;
   using reals = xsimd::batch<float, arch>;
   static constexpr int lanes = 16;
-  // A strip of weights is `strip` vectors of rows; a tile takes `accumulators` of vectors at once.
-  static constexpr int strip = 4, accumulators = 24;
+  // Vectors of rows in a strip of weights, and in a tile; vectors that a tile accumulates in.
+  static constexpr int strip = 4, tile = 2, accumulators = 16;
 
   // The dot product multiplies unsigned bytes of weights, whatever their range.
   template <int /*code_bits*/>
@@ -60,6 +60,11 @@ struct isa {
   BQ_HD static words lookup(words index, const codebook16& table) {
     const __m128i entries = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table.word));
     return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(entries), index);
+  }
+
+  // table[index], of 16 entries.
+  BQ_HD static reals lookup(const float* table, ints index) {
+    return _mm512_permutexvar_ps(index, _mm512_loadu_ps(table));
   }
 
   // 16 bytes at rows[i] + at, for 16 rows, as four vectors: vector j holds word j of every row.

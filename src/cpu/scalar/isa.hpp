@@ -13,7 +13,8 @@ struct isa {
   using ints = std::int32_t;
   using reals = float;
   static constexpr int lanes = 1;
-  static constexpr int strip = 8, accumulators = 8;
+  // Vectors of rows in a strip of weights, and in a tile; vectors that a tile accumulates in.
+  static constexpr int strip = 8, tile = 8, accumulators = 8;
 
   template <int /*code_bits*/>
   static constexpr bool unsigned_weights = true;
