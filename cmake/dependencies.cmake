@@ -25,3 +25,10 @@ macro(blockquant_dependency package url tag)
 endmacro()
 
 find_package(Threads REQUIRED)
+
+# What all programs share: command lines, text, JSON.
+macro(blockquant_program_dependencies)
+  blockquant_dependency(CLI11 https://github.com/CLIUtils/CLI11.git v2.4.2)
+  blockquant_dependency(fmt https://github.com/fmtlib/fmt.git 10.2.1)
+  blockquant_dependency(nlohmann_json https://github.com/nlohmann/json.git v3.11.3)
+endmacro()

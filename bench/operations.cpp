@@ -1,0 +1,16 @@
+#include "operations.hpp"
+
+namespace bq_bench {
+namespace {
+
+constexpr operation all[] = {
+    {"matmul", "activations [tokens, cols] times weights [rows, cols], as blocks", true, make_matmul},
+    {"quantize", "f32 weights [rows, cols] to blocks", false, make_quantize},
+    {"dequantize", "blocks to f32 weights [rows, cols]", false, make_dequantize},
+};
+
+}  // namespace
+
+std::span<const operation> operations() noexcept { return all; }
+
+}  // namespace bq_bench
