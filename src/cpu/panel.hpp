@@ -120,11 +120,15 @@ void unpack(const unsigned char* const* rows, std::int64_t at, int blocks, panel
   constexpr int height = panel<V>::rows, lanes = V::lanes, words = F::block_size / 4;
   constexpr auto kind = panel_traits<V, F>::kind;
   constexpr int scale_cols = kind.scale_halves ? run / 2 : run, minimum_cols = kind.minimums == 2 ? run / 2 : run;
-  alignas(64) unsigned char mixed[lanes * (sizeof(typename F::block) + 16)];
+  constexpr int block_bytes = sizeof(typename F::block), mixed_bytes = lanes * block_bytes;
+  alignas(64) unsigned char mixed[panel_cols / F::block_size * mixed_bytes];
   for (int v = 0; v < V::strip; ++v) {
+    // All blocks first: a wide load right after the narrow stores it covers would wait for them.
     for (int b = 0; b < blocks; ++b) {
-      interleave<V, F>(rows + v * lanes, at + b * static_cast<std::int64_t>(sizeof(typename F::block)), mixed);
-      const row_source<V> s(mixed);
+      interleave<V, F>(rows + v * lanes, at + static_cast<std::int64_t>(b) * block_bytes, mixed + b * mixed_bytes);
+    }
+    for (int b = 0; b < blocks; ++b) {
+      const row_source<V> s(mixed + b * mixed_bytes);
       unsigned char* codes = out.codes + (static_cast<std::ptrdiff_t>(b) * words * height + v * lanes) * 4;
       for (int w = 0; w < words; ++w)
         V::store(codes + static_cast<std::ptrdiff_t>(w) * height * 4, panel_codes<V, F>(s, w));

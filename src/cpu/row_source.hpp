@@ -37,8 +37,8 @@ struct row_source : word_access<row_source<V>> {
   BQ_HD static words lookup(words index, const codebook16& table) { return V::lookup(index, table); }
 };
 
-// Interleaves one block of each of V::lanes rows. rows[i] + at is row i's block; `out` has room for lanes *
-// sizeof(block) bytes, is aligned to 64, and may be followed by 15 * lanes bytes that are overwritten.
+// Interleaves one block of each of V::lanes rows into lanes * sizeof(block) bytes at `out`. rows[i] + at is row i's
+// block.
 template <class V, class F>
 BQ_HD void interleave(const unsigned char* const* rows, std::int64_t at, unsigned char* out) {
   constexpr auto planes = F::planes();
