@@ -37,8 +37,8 @@ struct run_result {
   std::vector<std::optional<tensor_error>> errors;  // per tensor of the plan; empty for tensors copied as they are
 };
 
-// Writes `p` from `source` to the file or shard prefix `out`. `meta` is the output's metadata; the values of its key_digests
-// are filled in at the end. Throws bq::error; then nothing is left at the output.
+// Writes `p` from `source` to the file or shard prefix `out`. `meta` is the output's metadata; the values of its
+// key_digests are filled in at the end. Throws bq::error; then nothing is left at the output.
 run_result run(const bq::gguf::model& source, const plan& p, const imatrix* importance, bq::gguf::metadata meta,
                const std::string& out, const bq::gguf::write_options& write_options, bq::executor& threads,
                const run_options& options);
