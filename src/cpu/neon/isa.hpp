@@ -33,7 +33,7 @@ struct isa {
   using reals = xsimd::batch<float, arch>;
   static constexpr int lanes = 4;
   // 24 accumulators, 6 vectors of weights and one of activations fill 31 of the 32 registers.
-  static constexpr int strip = 6, accumulators = 24;
+  static constexpr int strip = 6, tile = 6, accumulators = 24;
 
   // The dot product multiplies signed bytes, -128 among them.
   template <int /*code_bits*/>
