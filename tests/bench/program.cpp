@@ -60,10 +60,10 @@ std::vector<json> own_rows(const json& all) {
 }  // namespace
 
 TEST_CASE("products: one object for each combination, with consistent numbers") {
-  const auto [code, out] =
+  const outcome done =
       run("--quick --json --cache --rows 48 --cols 256,512 --tokens 1,3 --threads 1,2 --tier all --format q4_K,F16");
-  REQUIRE_MESSAGE(code == 0, out);
-  const auto rows = own_rows(json::parse(out));
+  REQUIRE_MESSAGE(done.exit_code == 0, done.out);
+  const auto rows = own_rows(json::parse(done.out));
   REQUIRE(rows.size() == 2 * 2 * 2 * 2 * 2);
   for (const json& row : rows) {
     CHECK(row.at("op") == "matmul");
@@ -86,10 +86,10 @@ TEST_CASE("products: one object for each combination, with consistent numbers") 
 }
 
 TEST_CASE("conversions have no operations, instruction set, tier or tokens") {
-  const auto [code, out] =
+  const outcome done =
       run("--quick --json --cache --op quantize,dequantize --rows 200 --cols 256 --threads 1 --format q8_0,q2_K");
-  REQUIRE_MESSAGE(code == 0, out);
-  const auto rows = own_rows(json::parse(out));
+  REQUIRE_MESSAGE(done.exit_code == 0, done.out);
+  const auto rows = own_rows(json::parse(done.out));
   REQUIRE(rows.size() == 4);
   for (const json& row : rows) {
     for (const char* key : {"isa", "tier", "tokens", "gops", "peak_fraction"}) CHECK(row.at(key).is_null());
@@ -99,8 +99,9 @@ TEST_CASE("conversions have no operations, instruction set, tier or tokens") {
 }
 
 TEST_CASE("CSV: a header and as many fields in each line") {
-  const auto [code, out] = run("--quick --csv --cache --rows 48 --cols 256 --tokens 1 --threads 1 --format q4_0");
-  REQUIRE_MESSAGE(code == 0, out);
+  const outcome done = run("--quick --csv --cache --rows 48 --cols 256 --tokens 1 --threads 1 --format q4_0");
+  REQUIRE_MESSAGE(done.exit_code == 0, done.out);
+  const std::string& out = done.out;
   const std::string header = out.substr(0, out.find('\n'));
   CHECK(header.starts_with("op,format,isa,tier,rows,cols,tokens,threads,seconds,"));
   const std::string row = out.substr(header.size() + 1, out.find('\n', header.size() + 1) - header.size() - 1);
@@ -117,9 +118,9 @@ TEST_CASE("what makes no sense is refused, and named") {
                      {"--threads 0", "--threads", 2}, {"--rows 0", "--rows", 2},
                      {"--csv --json", "--json", 2},   {"--format q4_K --cols 96", "multiples of 256", 1}};
   for (const auto& c : cases) {
-    const auto [code, out] = run(std::string("--quick ") + c.arguments);
-    CHECK_MESSAGE(code == c.code, c.arguments);
-    CHECK_MESSAGE(out.find(c.named) != out.npos, out);
+    const outcome done = run(std::string("--quick ") + c.arguments);
+    CHECK_MESSAGE(done.exit_code == c.code, c.arguments);
+    CHECK_MESSAGE(done.out.find(c.named) != done.out.npos, done.out);
   }
   CHECK(run("--help").exit_code == 0);
 }
