@@ -3,7 +3,6 @@
 //   bit   0       7               15 16
 //         | fraction | exponent     | s |   little endian
 #pragma once
-#include <algorithm>
 #include <array>
 
 #include "float16.hpp"
@@ -24,10 +23,6 @@ struct bf16 {
 
   BQ_HD static float decode(const block& b) { return bf16_to_f32(b.bits); }
   BQ_HD static block encode(float x) { return {bf16_from_f32(x)}; }
-
-  static void quantize(const float* x, std::int64_t cols, block* out, const float*) {
-    std::transform(x, x + cols, out, [](float value) { return encode(value); });
-  }
 };
 
 }  // namespace bq

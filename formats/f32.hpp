@@ -3,7 +3,6 @@
 //   bit   0                 23              31 32
 //         | fraction         | exponent      | s |   little endian
 #pragma once
-#include <algorithm>
 #include <array>
 
 #include "format.hpp"
@@ -24,10 +23,6 @@ struct f32 {
 
   BQ_HD static float decode(const block& b) { return b.bits; }
   BQ_HD static block encode(float x) { return {x}; }
-
-  static void quantize(const float* x, std::int64_t cols, block* out, const float*) {
-    std::transform(x, x + cols, out, [](float value) { return encode(value); });
-  }
 };
 
 }  // namespace bq

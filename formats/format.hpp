@@ -18,9 +18,10 @@
 //   dmin(s), mins(s, w)  optional: as d and scales for the subtracted minimum, unsigned bytes; without mins() all are 1
 //   codebook()           optional: the 16 signed bytes that codes index, as four words
 //   valid(s)             optional: false when scale bytes mean "not a number" though d(s, g) is finite
-//   quantize(x, cols, out, importance)  the reference quantiser of one row, built without FMA contraction; importance
-//                        is null or [cols]. Host only.
+//   quantize<L>(x, importance, out)  the reference quantiser of one block in each lane of L (formats/lanes.hpp): x
+//                        [block_size], a block_importance and where to write. Built without FMA contraction; host only.
 //   uses_importance      optional: true when importance changes the bytes
+//   uses_row_mean_square optional: true when these need the mean square of the block's row
 //   activation_only      optional: true for what files never hold
 //   max_rmse             the quantiser's RMS error on Gaussian weights, relative to their RMS, is below this
 //
@@ -66,8 +67,7 @@ concept any_format = requires {
   { F::block_size } -> std::convertible_to<int>;
   { F::max_rmse } -> std::convertible_to<float>;
   F::planes();
-}
-&&requires(const float* x, typename F::block* out) { F::quantize(x, std::int64_t{}, out, x); };
+};
 
 template <class F>
 concept float_format = any_format<F> && F::block_size == 1 && requires(typename F::block b) {

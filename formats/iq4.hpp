@@ -5,57 +5,67 @@
 
 namespace bq {
 
-inline constexpr std::int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                               1,    13,   25,  38,  53,  69,  89,  113};
+inline constexpr float iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
+// Halfway from each value to the next. The differences that the reference compares are exact where they are close.
+inline constexpr float iq4_bounds[16] = {-115.5f, -93.5f, -74.0f, -57.0f, -42.0f, -28.5f, -16.0f, -4.5f,
+                                         7.0f,    19.0f,  31.5f,  45.5f,  61.0f,  79.0f,  101.0f, 0.0f};
 
 BQ_HD codebook16 iq4_codebook() { return {{0xbfad9881u, 0xf6eaddcfu, 0x26190d01u, 0x71594535u}}; }
 
-// Index of the value nearest to x (the larger of two at the same distance).
-inline int iq4_nearest(float x) {
-  const auto value = [](int i) { return static_cast<float>(iq4_values[i]); };
-  if (x <= value(0)) return 0;
-  if (!(x < value(15))) return 15;
-  int below = 0;
-  for (int step = 8; step > 0; step /= 2) {
-    if (!(x < value(below + step))) below += step;
-  }
-  return x - value(below) < value(below + 1) - x ? below : below + 1;
+// Index of the value nearest to x (the larger of two at the same distance); 15 for NaN.
+template <class L>
+typename L::ints iq4_nearest(typename L::reals x) {
+  typename L::ints index = 0;
+  for (int step = 8; step > 0; step /= 2)
+    index = L::select(x < L::lookup(iq4_bounds, index + (step - 1)), index, index + step);
+  return index;
 }
 
-inline void iq4_round(const float* x, float scale, int n, std::uint8_t* codes) {
-  const float inverse = scale != 0 ? 1 / scale : 0.0f;
-  for (int i = 0; i < n; ++i) codes[i] = static_cast<std::uint8_t>(iq4_nearest(inverse * x[i]));
+template <class L>
+void iq4_round(const typename L::reals* x, typename L::reals scale, int n, typename L::ints* codes) {
+  const typename L::reals inverse = divide_or_zero<L>(1.0f, scale);
+  for (int i = 0; i < n; ++i) codes[i] = iq4_nearest<L>(inverse * x[i]);
 }
 
 // Scale of a group of 32: of the one that maps the extreme weight to 127 and those that map it to -134 .. -120, the one
 // with the best weighted fit.
-inline float iq4_search(const float* x, const float* w) {
-  const float top = extreme(x, 32);
-  if (std::fabs(top) < negligible) return 0;
-  float scale = 0, best = 0;
-  const auto try_scale = [&](float inverse, bool first) {
-    float xq = 0, qq = 0;
+template <class L>
+typename L::reals iq4_search(const typename L::reals* x, const typename L::reals* w) {
+  using reals = typename L::reals;
+  const reals top = extreme<L>(x, 32);
+  const auto unused = L::abs(top) < negligible;
+  best_fit<L> best;
+  const auto try_scale = [&](reals inverse, bool first) {
+    fit<L> f;
     for (int i = 0; i < 32; ++i) {
-      const float q = static_cast<float>(iq4_values[iq4_nearest(inverse * x[i])]);
-      xq += w[i] * q * x[i];
-      qq += w[i] * q * q;
+      const reals q = L::lookup(iq4_values, iq4_nearest<L>(inverse * x[i]));
+      f.xl = f.xl + w[i] * q * x[i];
+      f.ll = f.ll + w[i] * q * q;
     }
-    if (first || (qq > 0 && xq * xq > best * qq)) {
-      scale = qq > 0 ? xq / qq : 0.0f;
-      best = scale * xq;
-    }
+    best.offer(f, inverse, first);
   };
-  try_scale(1 / (-top / static_cast<float>(iq4_values[0])), true);
-  for (int k = -7; k <= 7; ++k) try_scale(static_cast<float>(k + iq4_values[0]) / top, false);
-  return scale;
+  if (L::any(!unused)) {
+    try_scale(1.0f / (L::negate(top) / iq4_values[0]), true);
+    for (int k = -7; k <= 7; ++k) try_scale((static_cast<float>(k) + iq4_values[0]) / top, false);
+  }
+  return L::select(unused, 0.0f, best.scale);
 }
 
-// Error weights of n weights (a block): with importance, or squares.
-inline void iq4_weights(const float* x, const float* importance, int n, float* w) {
+// Error weights of n weights whose block has this variance term: with importance, or squares.
+template <class L>
+void iq4_weights(const typename L::reals* x, const typename L::reals* importance, int n, typename L::reals variance,
+                 typename L::reals* w) {
   if (importance)
-    importance_weights(x, importance, n, sum_squares(x, n) * (2.0f / static_cast<float>(n)), w);
+    importance_weights<L>(x, importance, n, variance, w);
   else
-    squares(x, n, w);
+    squares<L>(x, n, w);
+}
+
+// The variance term of a block of n weights.
+template <class L>
+typename L::reals iq4_variance(const typename L::reals* x, int n) {
+  return sum_squares<L>(x, n) * (2.0f / static_cast<float>(n));
 }
 
 }  // namespace bq

@@ -37,16 +37,16 @@ struct iq4_nl {
     return s.f16(0);
   }
 
-  static void quantize(const float* x, std::int64_t cols, block* out, const float* importance) {
-    for (std::int64_t i = 0; i < cols; i += block_size, ++out) {
-      float w[block_size];
-      std::uint8_t codes[block_size];
-      iq4_weights(x + i, importance ? importance + i : nullptr, block_size, w);
-      const float scale = iq4_search(x + i, w);
-      out->d = f16_from_f32(scale);
-      iq4_round(x + i, scale, block_size, codes);
-      pack_plane<4, 16>(out->qs, codes, block_size);
-    }
+  template <class L>
+  static void quantize(const typename L::reals* x, const block_importance<L>& importance,
+                       const typename L::template blocks<iq4_nl>& out) {
+    typename L::reals w[block_size];
+    typename L::ints codes[block_size];
+    iq4_weights<L>(x, importance.weight, block_size, iq4_variance<L>(x, block_size), w);
+    const typename L::reals scale = iq4_search<L>(x, w);
+    out.store16(0, f16_bits<L>(scale));
+    iq4_round<L>(x, scale, block_size, codes);
+    pack_plane<L, 4, 16>(out, 2, codes, block_size);
   }
 };
 

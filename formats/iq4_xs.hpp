@@ -48,23 +48,28 @@ struct iq4_xs {
     return signed_bytes(nibbles | pairs << 4, 32);
   }
 
-  static void quantize(const float* x, std::int64_t cols, block* out, const float* importance) {
-    for (std::int64_t i = 0; i < cols; i += block_size, ++out) {
-      float w[block_size], scales[8];
-      std::uint8_t codes[block_size];
-      iq4_weights(x + i, importance ? importance + i : nullptr, block_size, w);
-      for (int g = 0; g < 8; ++g) scales[g] = iq4_search(x + i + 32 * g, w + 32 * g);
-      const float d = -extreme(scales, 8) / 32, inverse = d != 0 ? 1 / d : 0.0f;
-      *out = {};
-      out->d = f16_from_f32(d);
-      for (int g = 0; g < 8; ++g) {
-        const int scale = std::clamp(nearest_int(inverse * scales[g]), -32, 31), level = scale + 32;
-        iq4_round(x + i + 32 * g, d * static_cast<float>(scale), 32, codes + 32 * g);
-        out->scales_l[g / 2] = static_cast<std::uint8_t>(out->scales_l[g / 2] | (level & 15) << (4 * (g % 2)));
-        out->scales_h = static_cast<std::uint16_t>(out->scales_h | (level >> 4) << (2 * g));
-      }
-      pack_plane<4, 16>(out->qs, codes, block_size);
+  template <class L>
+  static void quantize(const typename L::reals* x, const block_importance<L>& importance,
+                       const typename L::template blocks<iq4_xs>& out) {
+    using reals = typename L::reals;
+    reals w[group], scales[8];
+    typename L::ints codes[block_size], low = 0, high = 0;
+    const reals variance = iq4_variance<L>(x, block_size);
+    for (int g = 0; g < 8; ++g) {
+      iq4_weights<L>(x + 32 * g, importance.weight ? importance.weight + 32 * g : nullptr, group, variance, w);
+      scales[g] = iq4_search<L>(x + 32 * g, w);
     }
+    const reals d = L::negate(extreme<L>(scales, 8)) / 32.0f, inverse = divide_or_zero<L>(1.0f, d);
+    for (int g = 0; g < 8; ++g) {
+      const auto scale = nearest_int<L>(inverse * scales[g], -32, 31), level = scale + 32;
+      iq4_round<L>(x + 32 * g, d * L::to_reals(scale), 32, codes + 32 * g);
+      low = low | (level & 15) << (4 * g);
+      high = high | (level >> 4) << (2 * g);
+    }
+    out.store16(0, f16_bits<L>(d));
+    out.store16(2, high);
+    out.store(4, low);
+    pack_plane<L, 4, 16>(out, 8, codes, block_size);
   }
 };
 

@@ -6,7 +6,7 @@
 #pragma once
 #include <cstdint>
 
-#include "format.hpp"
+#include "lanes.hpp"
 
 namespace bq {
 
@@ -23,13 +23,16 @@ BQ_HD auto k_mins(const S& s, int offset, int w) {
   return (s.load(offset + 8) >> 4 & 0x0f0f0f0fu) | (s.load(offset + 4) >> 2 & 0x30303030u);
 }
 
-// scales [8] and mins [8], each below 64, into 12 bytes.
-inline void pack_k_scales(const std::uint8_t* scales, const std::uint8_t* mins, std::uint8_t* out) {
+// scales [8] and mins [8] into 12 bytes at `offset`.
+template <class L, class Blocks>
+void pack_k_scales(const Blocks& out, int offset, const typename L::ints* scales, const typename L::ints* mins) {
+  typename L::ints words[3] = {0, 0, 0};
   for (int j = 0; j < 4; ++j) {
-    out[j] = static_cast<std::uint8_t>(scales[j] | scales[4 + j] >> 4 << 6);
-    out[4 + j] = static_cast<std::uint8_t>(mins[j] | mins[4 + j] >> 4 << 6);
-    out[8 + j] = static_cast<std::uint8_t>((scales[4 + j] & 15) | (mins[4 + j] & 15) << 4);
+    const typename L::ints bytes[3] = {scales[j] | scales[4 + j] >> 4 << 6, mins[j] | mins[4 + j] >> 4 << 6,
+                                       (scales[4 + j] & 15) | (mins[4 + j] & 15) << 4};
+    for (int k = 0; k < 3; ++k) words[k] = words[k] | (bytes[k] & 255) << (8 * j);
   }
+  for (int k = 0; k < 3; ++k) out.store(offset + 4 * k, words[k]);
 }
 
 }  // namespace bq

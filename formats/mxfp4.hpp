@@ -41,14 +41,16 @@ struct mxfp4 {
     return s.load8(0) != 0xffu;
   }
 
-  static void quantize(const float* x, std::int64_t cols, block* out, const float*) {
-    for (; cols > 0; cols -= block_size, x += block_size, ++out) {
-      out->e = exponent(max_abs(x, block_size));
-      const float scale = e8m0_half_to_f32(out->e);
-      std::uint8_t codes[block_size];
-      for (int i = 0; i < block_size; ++i) codes[i] = e2m1_nearest(x[i], scale);
-      pack_plane<4, 16>(out->qs, codes, block_size);
-    }
+  template <class L>
+  static void quantize(const typename L::reals* x, const block_importance<L>&,
+                       const typename L::template blocks<mxfp4>& out) {
+    const typename L::ints e = L::each(max_abs<L>(x, block_size), [](float top) { return exponent(top); });
+    const typename L::reals scale =
+        L::each(e, [](std::int32_t lane) { return e8m0_half_to_f32(static_cast<std::uint32_t>(lane)); });
+    typename L::ints codes[block_size];
+    for (int i = 0; i < block_size; ++i) codes[i] = e2m1_nearest<L>(x[i], scale);
+    out.store8(0, e);
+    pack_plane<L, 4, 16>(out, 1, codes, block_size);
   }
 
  private:
@@ -56,10 +58,10 @@ struct mxfp4 {
   // the double logarithm rounded to f32 is that of every library, since none comes near a tie. Below 2^-125 the
   // reference converts a negative number to 8 bits: it wraps to a scale under which all codes are zero, save that 255
   // would be a NaN.
-  static std::uint8_t exponent(float top) {
+  BQ_HD static std::int32_t exponent(float top) {
     if (!(top > 0)) return 0;
     const float log = static_cast<float>(std::log2(static_cast<double>(top)));
-    return static_cast<std::uint8_t>(std::min(truncate(std::floor(log) + 125) & 255, 254));
+    return one_lane::min(one_lane::truncate(std::floor(log) + 125) & 255, 254);
   }
 };
 

@@ -37,16 +37,19 @@ struct nvfp4 {
     return s.ue4m3_half(g);
   }
 
-  static void quantize(const float* x, std::int64_t cols, block* out, const float*) {
-    for (; cols > 0; cols -= block_size, x += block_size, ++out) {
-      std::uint8_t codes[block_size];
-      for (int g = 0; g < 4; ++g) {
-        out->scales[g] = ue4m3_from_f32(max_abs(x + group * g, group) / 6.0f);
-        const float scale = ue4m3_half_to_f32(out->scales[g]);
-        for (int i = group * g; i < group * (g + 1); ++i) codes[i] = e2m1_nearest(x[i], scale);
-      }
-      pack_plane<4, 8>(out->qs, codes, block_size);
+  template <class L>
+  static void quantize(const typename L::reals* x, const block_importance<L>&,
+                       const typename L::template blocks<nvfp4>& out) {
+    typename L::ints codes[block_size];
+    for (int g = 0; g < 4; ++g) {
+      const auto s = L::each(max_abs<L>(x + group * g, group) / 6.0f,
+                             [](float lane) -> std::int32_t { return ue4m3_from_f32(lane); });
+      const typename L::reals scale =
+          L::each(s, [](std::int32_t lane) { return ue4m3_half_to_f32(static_cast<std::uint32_t>(lane)); });
+      for (int i = group * g; i < group * (g + 1); ++i) codes[i] = e2m1_nearest<L>(x[i], scale);
+      out.store8(g, s);
     }
+    pack_plane<L, 4, 8>(out, 4, codes, block_size);
   }
 };
 

@@ -50,16 +50,17 @@ struct q2_K {
     return s.load(4 * w) >> 4 & 0x0f0f0f0fu;
   }
 
-  static void quantize(const float* x, std::int64_t cols, block* out, const float* importance) {
+  template <class L>
+  static void quantize(const typename L::reals* x, const block_importance<L>& importance,
+                       const typename L::template blocks<q2_K>& out) {
     constexpr affine_recipe recipe{3, 15, {-0.5f, 0.1f, 15, true}, false, 1};
-    for (std::int64_t i = 0; i < cols; i += block_size, ++out) {
-      affine_superblock<group> s(x + i, importance ? importance + i : nullptr, recipe);
-      out->d = s.d;
-      out->dmin = s.dmin;
-      for (int g = 0; g < 16; ++g) out->scales[g] = static_cast<std::uint8_t>(s.scales[g] | s.mins[g] << 4);
-      requantize<q2_K>(x + i, *out, s.codes);
-      pack_plane<2, 32>(out->qs, s.codes, block_size);
-    }
+    affine_superblock<L, group> s(x, importance.weight, recipe);
+    for (int g = 0; g < 16; ++g) s.scales[g] = s.scales[g] | s.mins[g] << 4;
+    pack_plane<L, 8, 16>(out, 0, s.scales, 16);
+    out.store16(80, s.d);
+    out.store16(82, s.dmin);
+    requantize<L, q2_K>(x, out, s.codes);
+    pack_plane<L, 2, 32>(out, 16, s.codes, block_size);
   }
 };
 

@@ -45,43 +45,48 @@ struct q3_K {
     return signed_bytes(s.template plane<4, 8>(96, w) | s.template plane<2, 4>(104, w) << 4, 32);
   }
 
-  static void quantize(const float* x, std::int64_t cols, block* out, const float* importance) {
-    for (std::int64_t i = 0; i < cols; i += block_size, ++out) {
-      std::uint8_t codes[block_size], levels[16] = {};
-      const float scale =
-          importance ? search_weighted(x + i, importance + i, codes, levels) : search(x + i, codes, levels);
-      out->d = f16_from_f32(scale);
-      pack_plane<4, 8>(out->scales, levels, 16);
-      pack_plane<2, 4>(out->scales + 8, levels, 16, 4);
-      requantize<q3_K>(x + i, *out, codes);
-      pack_plane<1, 32>(out->hmask, codes, block_size, 2);
-      pack_plane<2, 32>(out->qs, codes, block_size);
-    }
+  template <class L>
+  static void quantize(const typename L::reals* x, const block_importance<L>& importance,
+                       const typename L::template blocks<q3_K>& out) {
+    typename L::ints codes[block_size], levels[16];
+    const auto scale =
+        importance.weight ? search_weighted<L>(x, importance.weight, codes, levels) : search<L>(x, codes, levels);
+    out.store16(108, f16_bits<L>(scale));
+    pack_plane<L, 4, 8>(out, 96, levels, 16);
+    pack_plane<L, 2, 4>(out, 104, levels, 16, 4);
+    requantize<L, q3_K>(x, out, codes);
+    pack_plane<L, 1, 32>(out, 0, codes, block_size, 2);
+    pack_plane<L, 2, 32>(out, 32, codes, block_size);
   }
 
  private:
-  // Both fill codes [256] and, unless the block is zero, levels [16] (scale + 32), and return d.
-  static float search(const float* x, std::uint8_t* codes, std::uint8_t* levels) {
-    float w[block_size], scales[16];
-    squares(x, block_size, w);
-    for (int g = 0; g < 16; ++g) scales[g] = symmetric_descent(x + 16 * g, w + 16 * g, 16, zero, codes + 16 * g);
-    const float top = extreme(scales, 16);
-    if (top == 0) return 0;
-    const float inverse = -32.0f / top;
+  // Both fill codes [256] and levels [16] (scale + 32; 0 if the block is zero), and return d.
+  template <class L>
+  static typename L::reals search(const typename L::reals* x, typename L::ints* codes, typename L::ints* levels) {
+    using reals = typename L::reals;
+    reals w[group], scales[16];
     for (int g = 0; g < 16; ++g) {
-      levels[g] = static_cast<std::uint8_t>(std::clamp(nearest_int(inverse * scales[g]), -32, 31) + 32);
+      squares<L>(x + 16 * g, group, w);
+      scales[g] = symmetric_descent<L>(x + 16 * g, w, group, zero, codes + 16 * g);
     }
-    return 1 / inverse;
+    const reals top = extreme<L>(scales, 16), inverse = -32.0f / top;
+    const auto zeros = top == 0.0f;
+    for (int g = 0; g < 16; ++g) levels[g] = L::select(zeros, 0, nearest_int<L>(inverse * scales[g], -32, 31) + 32);
+    return L::select(zeros, 0.0f, 1.0f / inverse);
   }
 
-  static float search_weighted(const float* x, const float* importance, std::uint8_t* codes, std::uint8_t* levels) {
-    float w[block_size], scales[16], group_weights[16];
-    superblock_weights(x, importance, 2, w);
+  template <class L>
+  static typename L::reals search_weighted(const typename L::reals* x, const typename L::reals* importance,
+                                           typename L::ints* codes, typename L::ints* levels) {
+    using reals = typename L::reals;
+    reals w[group], scales[16], group_weights[16];
+    const reals variance = superblock_variance<L>(x, 2);
     for (int g = 0; g < 16; ++g) {
-      group_weights[g] = sum(w + 16 * g, 16);
-      scales[g] = symmetric_search(x + 16 * g, w + 16 * g, 16, zero, codes + 16 * g);
+      importance_weights<L>(x + 16 * g, importance + 16 * g, group, variance, w);
+      group_weights[g] = sum<L>(w, group);
+      scales[g] = symmetric_search<L>(x + 16 * g, w, group, zero, codes + 16 * g);
     }
-    return symmetric_search(scales, group_weights, 16, 32, levels);
+    return symmetric_search<L>(scales, group_weights, 16, 32, levels);
   }
 };
 

@@ -17,7 +17,7 @@ struct q4_0 {
   static constexpr const char* name = "q4_0";
   static constexpr type id = type::q4_0;
   static constexpr int block_size = 32, group = 32, code_bits = 4, zero = 8;
-  static constexpr bool uses_importance = true;
+  static constexpr bool uses_importance = true, uses_row_mean_square = true;
   static constexpr float max_rmse = 0.089f;
 
   struct [[gnu::packed]] block {
@@ -36,11 +36,12 @@ struct q4_0 {
     return s.f16(0);
   }
 
-  static void quantize(const float* x, std::int64_t cols, block* out, const float* importance) {
-    symmetric_quantize<zero>(x, cols, importance, [&](std::int64_t b, float scale, const std::uint8_t* codes) {
-      out[b].d = f16_from_f32(scale);
-      pack_plane<4, 16>(out[b].qs, codes, block_size);
-    });
+  template <class L>
+  static void quantize(const typename L::reals* x, const block_importance<L>& importance,
+                       const typename L::template blocks<q4_0>& out) {
+    typename L::ints codes[block_size];
+    out.store16(0, f16_bits<L>(symmetric_quantize<L, zero>(x, importance, codes)));
+    pack_plane<L, 4, 16>(out, 2, codes, block_size);
   }
 };
 

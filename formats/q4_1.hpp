@@ -18,7 +18,7 @@ struct q4_1 {
   static constexpr const char* name = "q4_1";
   static constexpr type id = type::q4_1;
   static constexpr int block_size = 32, group = 32, code_bits = 4, zero = 0;
-  static constexpr bool uses_importance = true;
+  static constexpr bool uses_importance = true, uses_row_mean_square = true;
   static constexpr float max_rmse = 0.081f;
 
   struct [[gnu::packed]] block {
@@ -41,12 +41,14 @@ struct q4_1 {
     return -s.f16(2);
   }
 
-  static void quantize(const float* x, std::int64_t cols, block* out, const float* importance) {
-    affine_quantize<15>(x, cols, importance, [&](std::int64_t b, float scale, float low, const std::uint8_t* codes) {
-      out[b].d = f16_from_f32(scale);
-      out[b].m = f16_from_f32(low);
-      pack_plane<4, 16>(out[b].qs, codes, block_size);
-    });
+  template <class L>
+  static void quantize(const typename L::reals* x, const block_importance<L>& importance,
+                       const typename L::template blocks<q4_1>& out) {
+    typename L::ints codes[block_size];
+    typename L::reals m;
+    out.store16(0, f16_bits<L>(affine_quantize<L, 15>(x, importance, codes, &m)));
+    out.store16(2, f16_bits<L>(m));
+    pack_plane<L, 4, 16>(out, 4, codes, block_size);
   }
 };
 

@@ -50,16 +50,16 @@ struct q4_K {
     return k_mins(s, 4, w);
   }
 
-  static void quantize(const float* x, std::int64_t cols, block* out, const float* importance) {
+  template <class L>
+  static void quantize(const typename L::reals* x, const block_importance<L>& importance,
+                       const typename L::template blocks<q4_K>& out) {
     constexpr affine_recipe recipe{15, 63, {-1.0f, 0.1f, 20, false}, true, 2};
-    for (std::int64_t i = 0; i < cols; i += block_size, ++out) {
-      affine_superblock<group> s(x + i, importance ? importance + i : nullptr, recipe);
-      out->d = s.d;
-      out->dmin = s.dmin;
-      pack_k_scales(s.scales, s.mins, out->scales);
-      requantize<q4_K>(x + i, *out, s.codes);
-      pack_plane<4, 32>(out->qs, s.codes, block_size);
-    }
+    affine_superblock<L, group> s(x, importance.weight, recipe);
+    out.store16(0, s.d);
+    out.store16(2, s.dmin);
+    pack_k_scales<L>(out, 4, s.scales, s.mins);
+    requantize<L, q4_K>(x, out, s.codes);
+    pack_plane<L, 4, 32>(out, 16, s.codes, block_size);
   }
 };
 

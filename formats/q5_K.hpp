@@ -50,21 +50,21 @@ struct q5_K {
     return k_mins(s, 4, w);
   }
 
-  static void quantize(const float* x, std::int64_t cols, block* out, const float* importance) {
+  template <class L>
+  static void quantize(const typename L::reals* x, const block_importance<L>& importance,
+                       const typename L::template blocks<q5_K>& out) {
     constexpr affine_recipe recipe{31, 63, {-0.5f, 0.1f, 15, false}, true, 2};
-    for (std::int64_t i = 0; i < cols; i += block_size, ++out) {
-      affine_superblock<group> s(x + i, importance ? importance + i : nullptr, recipe);
-      out->d = s.d;
-      out->dmin = s.dmin;
-      for (int g = 0; g < 8; ++g) {  // a wrapped level (positive_search) becomes the largest; Q4_K packs its low bits
-        s.scales[g] = std::min<std::uint8_t>(s.scales[g], 63);
-        s.mins[g] = std::min<std::uint8_t>(s.mins[g], 63);
-      }
-      pack_k_scales(s.scales, s.mins, out->scales);
-      requantize<q5_K>(x + i, *out, s.codes);
-      pack_plane<1, 32>(out->qh, s.codes, block_size, 4);
-      pack_plane<4, 32>(out->qs, s.codes, block_size);
+    affine_superblock<L, group> s(x, importance.weight, recipe);
+    for (int g = 0; g < 8; ++g) {  // a wrapped level (positive_search) becomes the largest; Q4_K packs its low bits
+      s.scales[g] = L::min(s.scales[g], 63);
+      s.mins[g] = L::min(s.mins[g], 63);
     }
+    out.store16(0, s.d);
+    out.store16(2, s.dmin);
+    pack_k_scales<L>(out, 4, s.scales, s.mins);
+    requantize<L, q5_K>(x, out, s.codes);
+    pack_plane<L, 1, 32>(out, 16, s.codes, block_size, 4);
+    pack_plane<L, 4, 32>(out, 48, s.codes, block_size);
   }
 };
 

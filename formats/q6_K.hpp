@@ -43,31 +43,27 @@ struct q6_K {
     return s.load(192 + 4 * w);
   }
 
-  static void quantize(const float* x, std::int64_t cols, block* out, const float* importance) {
-    for (std::int64_t i = 0; i < cols; i += block_size, ++out) {
-      std::uint8_t codes[block_size];
-      float w[block_size], scales[16];
-      if (importance)
-        std::copy_n(importance + i, block_size, w);
-      else
-        squares(x + i, block_size, w);
-      for (int g = 0; g < 16; ++g) {
-        scales[g] = symmetric_search(x + i + 16 * g, w + 16 * g, 16, zero, codes + 16 * g);
-      }
-      const float top = extreme(scales, 16);
-      if (std::fabs(top) < negligible) {
-        *out = {};
-        continue;
-      }
-      const float inverse = -128.0f / top;
-      out->d = f16_from_f32(1 / inverse);
-      for (int g = 0; g < 16; ++g) {
-        out->scales[g] = static_cast<std::int8_t>(std::min(127, nearest_int(inverse * scales[g])));
-      }
-      requantize<q6_K>(x + i, *out, codes);
-      pack_plane<4, 64>(out->ql, codes, block_size);
-      pack_plane<2, 32>(out->qh, codes, block_size, 4);
+  template <class L>
+  static void quantize(const typename L::reals* x, const block_importance<L>& importance,
+                       const typename L::template blocks<q6_K>& out) {
+    using reals = typename L::reals;
+    typename L::ints codes[block_size];
+    reals w[group], scales[16];
+    for (int g = 0; g < 16; ++g) {
+      if (!importance.weight) squares<L>(x + 16 * g, group, w);
+      const reals* weights = importance.weight ? importance.weight + 16 * g : w;
+      scales[g] = symmetric_search<L>(x + 16 * g, weights, group, zero, codes + 16 * g);
     }
+    const reals top = extreme<L>(scales, 16), inverse = -128.0f / top;
+    const auto zeros = L::abs(top) < negligible;  // the whole block is then zero bytes
+    typename L::ints levels[16];
+    for (int g = 0; g < 16; ++g) levels[g] = L::select(zeros, 0, L::min(127, nearest_int<L>(inverse * scales[g])));
+    pack_plane<L, 8, 16>(out, 192, levels, 16);
+    out.store16(208, f16_bits<L>(L::select(zeros, 0.0f, 1.0f / inverse)));
+    requantize<L, q6_K>(x, out, codes);
+    for (auto& code : codes) code = L::select(zeros, 0, code);
+    pack_plane<L, 4, 64>(out, 0, codes, block_size);
+    pack_plane<L, 2, 32>(out, 128, codes, block_size, 4);
   }
 };
 

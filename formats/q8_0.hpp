@@ -8,6 +8,7 @@
 #pragma once
 #include <array>
 
+#include "packing.hpp"
 #include "quantize32.hpp"
 #include "word.hpp"
 
@@ -35,10 +36,12 @@ struct q8_0 {
     return s.f16(0);
   }
 
-  static void quantize(const float* x, std::int64_t cols, block* out, const float*) {
-    for (; cols > 0; cols -= block_size, x += block_size, ++out) {
-      out->d = f16_from_f32(nearest_bytes(x, out->q));
-    }
+  template <class L>
+  static void quantize(const typename L::reals* x, const block_importance<L>&,
+                       const typename L::template blocks<q8_0>& out) {
+    typename L::ints q[block_size];
+    out.store16(0, f16_bits<L>(nearest_bytes<L>(x, q)));
+    pack_plane<L, 8, 32>(out, 2, q, block_size);
   }
 };
 

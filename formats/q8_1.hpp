@@ -6,8 +6,8 @@
 // s = d * (q[0] + ... + q[31]) meets the minimum of Q4_1 and Q5_1 in a dot product: it does not take part in decoding.
 #pragma once
 #include <array>
-#include <numeric>
 
+#include "packing.hpp"
 #include "quantize32.hpp"
 #include "word.hpp"
 
@@ -40,12 +40,15 @@ struct q8_1 {
     return (s.load16(2) & 0x7c00u) != 0x7c00u;
   }
 
-  static void quantize(const float* x, std::int64_t cols, block* out, const float*) {
-    for (; cols > 0; cols -= block_size, x += block_size, ++out) {
-      const float scale = nearest_bytes(x, out->q);
-      out->d = f16_from_f32(scale);
-      out->s = f16_from_f32(static_cast<float>(std::accumulate(out->q, out->q + block_size, 0)) * scale);
-    }
+  template <class L>
+  static void quantize(const typename L::reals* x, const block_importance<L>&,
+                       const typename L::template blocks<q8_1>& out) {
+    typename L::ints q[block_size], total = 0;
+    const typename L::reals scale = nearest_bytes<L>(x, q);
+    for (int i = 0; i < block_size; ++i) total = total + q[i];
+    out.store16(0, f16_bits<L>(scale));
+    out.store16(2, f16_bits<L>(L::to_reals(total) * scale));
+    pack_plane<L, 8, 32>(out, 4, q, block_size);
   }
 };
 

@@ -7,8 +7,8 @@
 // largest magnitude gets code -127, so d has the opposite sign.
 #pragma once
 #include <array>
-#include <numeric>
 
+#include "packing.hpp"
 #include "search.hpp"
 #include "word.hpp"
 
@@ -38,19 +38,20 @@ struct q8_K {
     return s.f32(0);
   }
 
-  static void quantize(const float* x, std::int64_t cols, block* out, const float*) {
-    for (; cols > 0; cols -= block_size, x += block_size, ++out) {
-      *out = {};
-      const float top = extreme(x, block_size);
-      if (top == 0) continue;
-      const float inverse = -127.0f / top;
-      out->d = 1 / inverse;
-      for (int i = 0; i < block_size; ++i) {
-        out->q[i] = static_cast<std::int8_t>(std::min(127, nearest_int(inverse * x[i])));
-      }
-      for (int g = 0; g < 16; ++g) {
-        out->sums[g] = static_cast<std::int16_t>(std::accumulate(out->q + 16 * g, out->q + 16 * g + 16, 0));
-      }
+  template <class L>
+  static void quantize(const typename L::reals* x, const block_importance<L>&,
+                       const typename L::template blocks<q8_K>& out) {
+    typename L::ints q[block_size];
+    const typename L::reals top = extreme<L>(x, block_size), inverse = -127.0f / top;
+    const auto zeros = top == 0.0f;
+    for (int i = 0; i < block_size; ++i)
+      q[i] = L::select(zeros, 0, wrap_byte<L>(L::min(127, nearest_int<L>(inverse * x[i]))));
+    out.store(0, L::bits(L::select(zeros, 0.0f, 1.0f / inverse)));
+    pack_plane<L, 8, 256>(out, 4, q, block_size);
+    for (int g = 0; g < 16; ++g) {
+      typename L::ints total = 0;
+      for (int i = 16 * g; i < 16 * g + 16; ++i) total = total + q[i];
+      out.store16(260 + 2 * g, total);
     }
   }
 };

@@ -24,6 +24,7 @@
 #include "q8_0.hpp"
 #include "q8_1.hpp"
 #include "q8_K.hpp"
+#include "quantize.hpp"
 #include "tq1_0.hpp"
 #include "tq2_0.hpp"
 
@@ -51,7 +52,7 @@ constexpr bool planes_cover_block() {
 
 template <any_format F>
 constexpr bool is_well_formed() {
-  return (float_format<F> || coded_format<F>)&&planes_cover_block<F>();
+  return (float_format<F> || (coded_format<F> && quantizable<F>)) && planes_cover_block<F>();
 }
 
 // Whether every format of the tuple keeps the contract, and ids and names are distinct. Asserted of all_formats here.

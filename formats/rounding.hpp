@@ -1,20 +1,34 @@
-// Float to integer as the reference quantisers do it, defined for every input. ggml relies on what x86 does where C++
-// leaves the conversion undefined (a block whose scale is subnormal has 1 / d = infinity); these give the same integers
-// everywhere.
+// Float to integer as the reference quantisers do it, defined for every input.
 #pragma once
-#include <limits>
-
-#include "float16.hpp"
+#include "lanes.hpp"
 
 namespace bq {
 
-// Towards zero; NaN and what does not fit give INT_MIN, as cvttss2si does.
-inline int truncate(float x) {
-  return x >= -2147483648.0f && x < 2147483648.0f ? static_cast<int>(x) : std::numeric_limits<int>::min();
-}
-
 // To nearest, ties to even, for |x| <= 2^22: adding 1.5 * 2^23 leaves the integer in the low mantissa bits. Other
 // inputs give some integer in [-2^22, 2^22).
-inline int nearest_int(float x) { return static_cast<int>(f32_to_bits(x + 12582912.0f) & 0x007fffffu) - 0x00400000; }
+template <class L>
+typename L::ints nearest_int(typename L::reals x) {
+  return (L::bits(x + 12582912.0f) & 0x007fffff) - 0x00400000;
+}
+
+// nearest_int, limited to [low, high].
+template <class L>
+typename L::ints nearest_int(typename L::reals x, int low, int high) {
+  return L::min(L::max(nearest_int<L>(x), low), high);
+}
+
+// To nearest, halves away from zero, for |x| < 2^22; NaN and infinity give INT_MIN. Adding the float below a half never
+// carries what is less than a half over.
+template <class L>
+typename L::ints nearest_away(typename L::reals x) {
+  const typename L::reals half = 0x1.fffffep-2f;
+  return L::truncate(x + L::select(x < 0.0f, L::negate(half), half));
+}
+
+// The low byte of each int, with its sign.
+template <class L>
+typename L::ints wrap_byte(typename L::ints v) {
+  return v << 24 >> 24;
+}
 
 }  // namespace bq

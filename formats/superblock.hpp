@@ -10,22 +10,22 @@ namespace bq {
 inline constexpr int superblock = 256;
 
 // Codes of a block from its stored scales. A group whose scale became zero keeps the codes it had.
-template <class F>
-void requantize(const float* x, const typename F::block& b, std::uint8_t* codes) {
+template <class L, class F>
+void requantize(const typename L::reals* x, const typename L::template blocks<F>& stored, typename L::ints* codes) {
   constexpr int low = -F::zero, high = (1 << F::code_bits) - 1 - F::zero;
-  const block_source s(&b);
   for (int g = 0; g < superblock / F::group; ++g) {
-    const float scale = group_scale<F>(s, g), minimum = group_min<F>(s, g);
-    if (scale == 0) continue;
+    const typename L::reals scale = group_scale<F>(stored, g), minimum = group_min<F>(stored, g);
+    const auto keep = scale == 0.0f;
     for (int i = g * F::group; i < (g + 1) * F::group; ++i) {
-      codes[i] = static_cast<std::uint8_t>(std::clamp(nearest_int((x[i] + minimum) / scale), low, high) - low);
+      codes[i] = L::select(keep, codes[i], nearest_int<L>((x[i] + minimum) / scale, low, high) - low);
     }
   }
 }
 
-// Error weights of a super-block with importance; `factor` times the mean square is their variance term.
-inline void superblock_weights(const float* x, const float* importance, float factor, float* w) {
-  importance_weights(x, importance, superblock, factor * sum_squares(x, superblock) / superblock, w);
+// The variance term of the error weights of a super-block with importance: `factor` times the mean square.
+template <class L>
+typename L::reals superblock_variance(const typename L::reals* x, float factor) {
+  return factor * sum_squares<L>(x, superblock) / static_cast<float>(superblock);
 }
 
 // How an affine format (Q2_K, Q4_K, Q5_K) finds its groups.
@@ -33,50 +33,50 @@ struct affine_recipe {
   int code_limit, scale_limit;
   affine_grid grid;  // without importance
   bool offset;       // error weights without importance: |x|, plus the group's RMS if set
-  float factor;      // with importance: see superblock_weights
+  float factor;      // with importance: see superblock_variance
 };
 
-// An affine super-block before packing: weight = d * scales[g] * code - dmin * mins[g].
-template <int Group>
+// An affine super-block before packing: weight = d * scales[g] * code - dmin * mins[g]. d and dmin are bits of f16.
+template <class L, int Group>
 struct affine_superblock {
+  using reals = typename L::reals;
+  using ints = typename L::ints;
   static constexpr int groups = superblock / Group;
-  std::uint8_t codes[superblock], scales[groups], mins[groups];
-  std::uint16_t d, dmin;
+  ints codes[superblock], scales[groups], mins[groups], d, dmin;
 
   // x [256], importance [256] or null.
-  affine_superblock(const float* x, const float* importance, const affine_recipe& recipe) {
-    float w[superblock], group_scales[groups], group_mins[groups], group_weights[groups];
-    if (importance)
-      superblock_weights(x, importance, recipe.factor, w);
-    else
-      plain_weights(x, recipe.offset, w);
+  affine_superblock(const reals* x, const reals* importance, const affine_recipe& recipe) {
+    reals w[Group], group_scales[groups], group_mins[groups], group_weights[groups];
+    const reals variance = importance ? superblock_variance<L>(x, recipe.factor) : reals(0.0f);
     const affine_grid grid = importance ? affine_grid{-0.9f, 0.05f, 36, false} : recipe.grid;
     for (int g = 0; g < groups; ++g) {
       const int at = g * Group;
-      group_weights[g] = sum(w + at, Group);
-      group_scales[g] = affine_search(x + at, w + at, Group, recipe.code_limit, grid, codes + at, &group_mins[g]);
+      if (importance)
+        importance_weights<L>(x + at, importance + at, Group, variance, w);
+      else
+        plain_weights(x + at, recipe.offset, w);
+      group_weights[g] = sum<L>(w, Group);
+      group_scales[g] = affine_search<L>(x + at, w, Group, recipe.code_limit, grid, codes + at, &group_mins[g]);
     }
-    const float* level_weights = importance ? group_weights : nullptr;
-    d = f16_from_f32(quantize_levels(group_scales, level_weights, recipe.scale_limit, scales));
-    dmin = f16_from_f32(quantize_levels(group_mins, level_weights, recipe.scale_limit, mins));
+    const reals* level_weights = importance ? group_weights : nullptr;
+    d = f16_bits<L>(quantize_levels(group_scales, level_weights, recipe.scale_limit, scales));
+    dmin = f16_bits<L>(quantize_levels(group_mins, level_weights, recipe.scale_limit, mins));
   }
 
  private:
-  static void plain_weights(const float* x, bool offset, float* w) {
-    for (int at = 0; at < superblock; at += Group) {
-      const float rms = offset ? std::sqrt(sum_squares(x + at, Group) / Group) : 0.0f;
-      for (int i = at; i < at + Group; ++i) w[i] = rms + std::fabs(x[i]);
-    }
+  static void plain_weights(const reals* x, bool offset, reals* w) {
+    const reals rms = offset ? L::sqrt(sum_squares<L>(x, Group) / static_cast<float>(Group)) : reals(0.0f);
+    for (int i = 0; i < Group; ++i) w[i] = rms + L::abs(x[i]);
   }
 
   // Levels >= 0 as integers up to `limit`; returns the factor.
-  static float quantize_levels(const float* levels, const float* w, int limit, std::uint8_t* out) {
-    if (w) return positive_search(levels, w, groups, limit, out);
-    const float top = std::max(0.0f, *std::max_element(levels, levels + groups));
-    const float inverse = top > 0 ? static_cast<float>(limit) / top : 0.0f;
-    for (int g = 0; g < groups; ++g) {
-      out[g] = static_cast<std::uint8_t>(std::min(nearest_int(inverse * levels[g]) & 255, limit));
-    }
+  static reals quantize_levels(const reals* levels, const reals* w, int limit, ints* out) {
+    if (w) return positive_search<L>(levels, w, groups, limit, out);
+    reals top = levels[0];
+    for (int g = 1; g < groups; ++g) top = L::select(top < levels[g], levels[g], top);
+    top = L::select(top > 0.0f, top, 0.0f);
+    const reals inverse = L::select(top > 0.0f, static_cast<float>(limit) / top, 0.0f);
+    for (int g = 0; g < groups; ++g) out[g] = L::min(nearest_int<L>(inverse * levels[g]) & 255, limit);
     return top / static_cast<float>(limit);
   }
 };

@@ -45,14 +45,14 @@ struct tq1_0 {
     return s.f16(52);
   }
 
-  static void quantize(const float* x, std::int64_t cols, block* out, const float*) {
-    for (; cols > 0; cols -= block_size, x += block_size, ++out) {
-      std::uint8_t codes[block_size];
-      out->d = f16_from_f32(nearest_trits(x, block_size, codes));
-      pack_trits<32, 5>(out->qs, codes);
-      pack_trits<16, 5>(out->qs + 32, codes + 160);
-      pack_trits<4, 4>(out->qh, codes + 240);
-    }
+  template <class L>
+  static void quantize(const typename L::reals* x, const block_importance<L>&,
+                       const typename L::template blocks<tq1_0>& out) {
+    typename L::ints codes[block_size];
+    out.store16(52, f16_bits<L>(nearest_trits<L>(x, block_size, codes)));
+    pack_trits<L, 32, 5>(out, 0, codes);
+    pack_trits<L, 16, 5>(out, 32, codes + 160);
+    pack_trits<L, 4, 4>(out, 48, codes + 240);
   }
 };
 

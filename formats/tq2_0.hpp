@@ -37,12 +37,12 @@ struct tq2_0 {
     return s.f16(64);
   }
 
-  static void quantize(const float* x, std::int64_t cols, block* out, const float*) {
-    for (; cols > 0; cols -= block_size, x += block_size, ++out) {
-      std::uint8_t codes[block_size];
-      out->d = f16_from_f32(nearest_trits(x, block_size, codes));
-      pack_plane<2, 32>(out->qs, codes, block_size);
-    }
+  template <class L>
+  static void quantize(const typename L::reals* x, const block_importance<L>&,
+                       const typename L::template blocks<tq2_0>& out) {
+    typename L::ints codes[block_size];
+    out.store16(64, f16_bits<L>(nearest_trits<L>(x, block_size, codes)));
+    pack_plane<L, 2, 32>(out, 0, codes, block_size);
   }
 };
 

@@ -13,18 +13,12 @@ namespace bq {
 
 struct format_row {
   type_info info;
-  // One row of `cols` weights; importance null or [cols].
-  void (*quantize_row)(const float* x, std::int64_t cols, void* blocks, const float* importance) noexcept;
   void (*decode_row)(const void* blocks, std::int64_t cols, float* out) noexcept;
-  bool (*block_is_finite)(const void* block) noexcept;
+  // Index of the first of `count` blocks with a weight that is not finite, or -1.
+  std::int64_t (*first_not_finite)(const void* blocks, std::int64_t count) noexcept;
   // Swaps the bytes of every multi-byte number in a block, in place.
   void (*swap_block)(void* block) noexcept;
 };
-
-template <any_format F>
-void quantize_row(const float* x, std::int64_t cols, void* blocks, const float* importance) noexcept {
-  F::quantize(x, cols, static_cast<typename F::block*>(blocks), importance);
-}
 
 template <any_format F>
 void decode_row(const void* blocks, std::int64_t cols, float* out) noexcept {
@@ -33,8 +27,12 @@ void decode_row(const void* blocks, std::int64_t cols, float* out) noexcept {
 }
 
 template <any_format F>
-bool row_block_is_finite(const void* block) noexcept {
-  return block_is_finite<F>(*static_cast<const typename F::block*>(block));
+std::int64_t first_not_finite(const void* blocks, std::int64_t count) noexcept {
+  const auto* block = static_cast<const typename F::block*>(blocks);
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (!block_is_finite<F>(block[i])) return i;
+  }
+  return -1;
 }
 
 template <any_format F>
@@ -58,9 +56,8 @@ constexpr format_row make_format_row() {
   row.info.quantized = !float_format<F>;
   row.info.activation_only = activation_format<F>;
   row.info.uses_importance = importance_format<F>;
-  row.quantize_row = quantize_row<F>;
   row.decode_row = decode_row<F>;
-  row.block_is_finite = row_block_is_finite<F>;
+  row.first_not_finite = first_not_finite<F>;
   row.swap_block = swap_block<F>;
   return row;
 }

@@ -8,13 +8,15 @@
 #include <limits>
 #include <string>
 
+#include "cpu/kernels.hpp"
 #include "format_table.hpp"
 
 namespace bq {
 
 namespace {
 
-// Weights per task: large enough to hide the cost of handing out a task, small enough to share out a matrix evenly.
+// Weights per task: large enough to hide the cost of handing out a task, small enough to share out a matrix evenly, and
+// to stay in the cache from one pass over them to the next.
 constexpr std::int64_t weights_per_task = 1 << 16;
 
 error shape_error(const type_info& t, const char* what, std::string expected, std::string found) {
@@ -63,11 +65,27 @@ void check_importance(std::span<const float> importance, std::int64_t cols) {
   }
 }
 
-// Calls body(first_row, last_row) over all rows.
+// As finite() of all, without branches, so that compilers make vectors of it.
+bool all_finite(const float* x, std::int64_t n) noexcept {
+  std::uint32_t bad = 0;
+  for (std::int64_t i = 0; i < n; ++i) bad |= finite(x[i]) ? 0u : 1u;
+  return bad == 0;
+}
+
+// Of the instruction set that $BQ_ISA names, else of the best one.
+const cpu::quantizer& quantizer_of(type id) {
+  const auto all = cpu::choose({}).quantizers();
+  return *std::find_if(all.begin(), all.end(), [&](const cpu::quantizer& q) { return q.id == id; });
+}
+
+// Calls body(first_row, last_row) over all rows, some at a time.
 template <class Body>
 void for_row_ranges(std::int64_t rows, std::int64_t cols, executor* threads, const Body& body) {
-  if (!threads) return body(std::int64_t{0}, rows);
   const std::int64_t step = std::max<std::int64_t>(1, weights_per_task / cols);
+  if (!threads) {
+    for (std::int64_t first = 0; first < rows; first += step) body(first, std::min(first + step, rows));
+    return;
+  }
   const auto tasks = static_cast<std::size_t>((rows + step - 1) / step);
   threads->run(tasks, [&](std::size_t i) {
     const std::int64_t first = static_cast<std::int64_t>(i) * step;
@@ -103,20 +121,18 @@ void quantize(type to, std::span<const float> weights, std::int64_t rows, std::i
   const type_info& t = format.info;
   const std::uint64_t stride = check_shape(t, rows, cols, weights.size(), out.size());
   check_importance(options.importance, cols);
+  const cpu::quantizer& quantizer = quantizer_of(to);
   const float* importance = options.importance.empty() ? nullptr : options.importance.data();
 
   first_position bad_weight, bad_block;
   for_row_ranges(rows, cols, options.threads, [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t r = first; r < last; ++r) {
-      const float* x = weights.data() + r * cols;
-      const float* bad = std::find_if_not(x, x + cols, finite);
-      if (bad != x + cols) return bad_weight.offer(r * cols + (bad - x));
-      std::byte* row = out.data() + static_cast<std::uint64_t>(r) * stride;
-      format.quantize_row(x, cols, row, importance);
-      for (std::int64_t b = 0; b < cols; b += t.block_size, row += t.block_bytes) {
-        if (!format.block_is_finite(row)) return bad_block.offer(r * cols + b);
-      }
-    }
+    const std::int64_t n = (last - first) * cols;
+    const float* x = weights.data() + first * cols;
+    if (!all_finite(x, n)) return bad_weight.offer(first * cols + (std::find_if_not(x, x + n, finite) - x));
+    std::byte* blocks = out.data() + static_cast<std::uint64_t>(first) * stride;
+    quantizer.quantize(x, last - first, cols, importance, blocks);
+    const std::int64_t bad = format.first_not_finite(blocks, n / t.block_size);
+    if (bad >= 0) bad_block.offer(first * cols + bad * t.block_size);
   });
   if (bad_weight.found()) {
     throw error({.code = errc::not_finite,
@@ -150,10 +166,7 @@ std::int64_t check_blocks(type id, std::span<const std::byte> blocks) {
     throw shape_error(format.info, "not a whole number of blocks", "a multiple of " + std::to_string(size) + " bytes",
                       std::to_string(blocks.size()));
   }
-  for (std::size_t at = 0; at < blocks.size(); at += size) {
-    if (!format.block_is_finite(blocks.data() + at)) return static_cast<std::int64_t>(at / size);
-  }
-  return -1;
+  return format.first_not_finite(blocks.data(), static_cast<std::int64_t>(blocks.size() / size));
 }
 
 }  // namespace bq

@@ -44,13 +44,13 @@ bool has_neon_dotprod() noexcept { return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) 
 
 constexpr isa all[] = {
 #ifdef BLOCKQUANT_X86
-    {"avx512", has_avx512, avx512::kernels},
-    {"avx2", has_avx2, avx2::kernels},
+    {"avx512", has_avx512, avx512::kernels, avx512::quantizers},
+    {"avx2", has_avx2, avx2::kernels, avx2::quantizers},
 #endif
 #ifdef BLOCKQUANT_AARCH64
-    {"neon", has_neon_dotprod, neon::kernels},
+    {"neon", has_neon_dotprod, neon::kernels, neon::quantizers},
 #endif
-    {"scalar", always, scalar::kernels},
+    {"scalar", always, scalar::kernels, scalar::quantizers},
 };
 
 }  // namespace

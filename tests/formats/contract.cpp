@@ -137,8 +137,8 @@ TEST_CASE("a format outside the library gets its table row from a registry of it
   const auto x = rows::gaussian(64, 8);
   std::vector<toy::block> blocks(4);
   std::vector<float> y(64);
-  row.quantize_row(x.data(), 64, blocks.data(), nullptr);
+  bq::quantize_blocks<bq::one_lane, toy>(x.data(), 1, 64, nullptr, blocks.data());
   row.decode_row(blocks.data(), 64, y.data());
   CHECK(y == rows::decoded<toy>(rows::blocks_of<toy>(x)));
-  CHECK(row.block_is_finite(blocks.data()));
+  CHECK(row.first_not_finite(blocks.data(), 4) == -1);
 }

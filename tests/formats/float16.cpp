@@ -118,7 +118,7 @@ TEST_CASE(
   bq::mxfp4::block b;
   const auto exponent_of = [&](float top) {
     x[7] = -top;
-    bq::mxfp4::quantize(x, 32, &b, nullptr);
+    bq::mxfp4::quantize<bq::one_lane>(x, {}, bq::one_lane::blocks<bq::mxfp4>(&b));
     return static_cast<int>(b.e) - 125;
   };
   for (int k = -120; k <= 127; ++k) {

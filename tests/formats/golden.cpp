@@ -66,7 +66,7 @@ TEST_CASE("Q8_K: the largest magnitude has code -127, the others the nearest, an
   const auto blocks = quantized<bq::q8_K>(nullptr);
   for (std::size_t b = 0; b < blocks.size(); ++b) {
     const float* in = x.data() + 256 * b;
-    const float top = bq::extreme(in, 256);
+    const float top = bq::extreme<bq::one_lane>(in, 256);
     for (int i = 0; i < 256; ++i) {
       const int code = blocks[b].q[i];
       if (in[i] == top && top != 0) CHECK(code == -127);

@@ -38,7 +38,7 @@ std::vector<typename F::block> blocks_of(const std::vector<float>& x, const floa
   std::vector<typename F::block> out(x.size() / F::block_size);
   std::memset(static_cast<void*>(out.data()), 0xa5,
               out.size() * sizeof(out[0]));  // the quantiser has to write every byte
-  F::quantize(x.data(), static_cast<std::int64_t>(x.size()), out.data(), importance);
+  bq::quantize_blocks<bq::one_lane, F>(x.data(), 1, static_cast<std::int64_t>(x.size()), importance, out.data());
   return out;
 }
 

@@ -6,7 +6,6 @@
 //
 //   byte 2 + k: q[k] | q[4 + k] << 2 | q[8 + k] << 4 | q[12 + k] << 6
 #pragma once
-#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -42,22 +41,24 @@ struct toy {
   }
 
   // d is the power of two that brings the largest group's scale to 8 .. 15.
-  static void quantize(const float* x, std::int64_t cols, block* out, const float*) {
-    for (; cols > 0; cols -= block_size, x += block_size, ++out) {
-      const float target[2] = {bq::max_abs(x, 8) * 0.6f, bq::max_abs(x + 8, 8) * 0.6f};
-      const int exponent = std::ilogb(std::max({target[0], target[1], 1e-30f})) - 3;
-      out->e = static_cast<std::uint8_t>(exponent + 128);
-      std::uint8_t codes[block_size];
-      int scales[2];
-      for (int g = 0; g < 2; ++g) {
-        scales[g] = bq::truncate(std::ldexp(target[g], -exponent));
-        const float scale = std::ldexp(static_cast<float>(scales[g]), exponent);
-        for (int i = 8 * g; i < 8 * g + 8; ++i) {
-          codes[i] = static_cast<std::uint8_t>(scale > 0 ? std::clamp(bq::nearest_int(x[i] / scale), -1, 2) + 1 : 1);
-        }
-      }
-      out->scales = static_cast<std::uint8_t>(scales[0] | scales[1] << 4);
-      bq::pack_plane<2, 4>(out->qs, codes, block_size);
+  template <class L>
+  static void quantize(const typename L::reals* x, const bq::block_importance<L>&,
+                       const typename L::template blocks<toy>& out) {
+    using reals = typename L::reals;
+    const reals target[2] = {bq::max_abs<L>(x, 8) * 0.6f, bq::max_abs<L>(x + 8, 8) * 0.6f};
+    const reals largest = L::select(target[0] > target[1], target[0], target[1]);
+    const auto exponent =
+        L::each(L::select(largest > 1e-30f, largest, 1e-30f), [](float v) { return std::ilogb(v) - 3; });
+    const reals unit = L::each(exponent, [](std::int32_t e) { return std::ldexp(1.0f, e); });
+    typename L::ints codes[block_size], scales[2];
+    for (int g = 0; g < 2; ++g) {
+      scales[g] = L::truncate(target[g] / unit);
+      const reals scale = L::to_reals(scales[g]) * unit;
+      for (int i = 8 * g; i < 8 * g + 8; ++i)
+        codes[i] = L::select(scale > 0.0f, bq::nearest_int<L>(x[i] / scale, -1, 2) + 1, 1);
     }
+    out.store8(0, exponent + 128);
+    out.store8(1, scales[0] | scales[1] << 4);
+    bq::pack_plane<L, 2, 4>(out, 2, codes, block_size);
   }
 };

@@ -75,6 +75,15 @@ struct isa {
     return vreinterpretq_u32_u8(vqtbl1q_u8(vreinterpretq_u8_u32(vld1q_u32(table.word)), vreinterpretq_u8_u32(index.v)));
   }
 
+  // table[index], of 16 entries.
+  BQ_HD static reals lookup(const float* table, ints index) {
+    const auto* bytes = reinterpret_cast<const unsigned char*>(table);
+    const uint8x16x4_t entries{vld1q_u8(bytes), vld1q_u8(bytes + 16), vld1q_u8(bytes + 32), vld1q_u8(bytes + 48)};
+    const uint32x4_t first = vmulq_n_u32(vreinterpretq_u32_s32(index), 0x04040404u);
+    const uint32x4_t all = vaddq_u32(first, vdupq_n_u32(0x03020100u));
+    return vreinterpretq_f32_u8(vqtbl4q_u8(entries, vreinterpretq_u8_u32(all)));
+  }
+
   // 16 bytes at rows[i] + at, for 4 rows, as four vectors: vector j holds word j of every row.
   BQ_HD static void interleave16(const unsigned char* const* rows, std::int64_t at, unsigned char* out) {
     const uint32x4x4_t all{load32(rows[0] + at).v, load32(rows[1] + at).v, load32(rows[2] + at).v,
