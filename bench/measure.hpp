@@ -16,9 +16,9 @@ struct timing {
 };
 
 struct patience {
-  std::size_t least = 9;  // repetitions
+  std::size_t least = 7;  // repetitions
   double spread = 0.01;   // stop when every contestant's is as small as this
-  double seconds = 0.6;   // of measuring for each contestant; repetitions beyond `least` stop then
+  double seconds = 0.4;   // of measuring for each contestant; repetitions beyond `least` stop then
 };
 
 // One timing for each contestant, after a warm-up. Repetitions are at least 0.2 ms long: short calls are repeated.
