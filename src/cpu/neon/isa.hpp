@@ -1,36 +1,56 @@
-// NEON with the dot product (Armv8.2, SDOT): 4 lanes. xsimd gives signed and float arithmetic; words are our own,
-// because its shifts on NEON compare the distance with every constant.
+// NEON with the dot product (Armv8.2, SDOT): 4 lanes, with the compiler's own vector operators. xsimd 8.1 has them too,
+// but on NEON its f32 quotients and square roots are approximations, and its shifts compare the distance with every
+// constant.
 #pragma once
 #include <arm_neon.h>
-
-#include <xsimd/xsimd.hpp>
 
 #include "formats/format.hpp"
 
 namespace bq::neon {
 
-struct words {
+// All bits of a lane, or none.
+struct mask {
   uint32x4_t v;
 
-  BQ_HD words() = default;
-  BQ_HD words(uint32x4_t lanes) : v(lanes) {}
-  BQ_HD words(std::uint32_t all) : v(vdupq_n_u32(all)) {}
+  BQ_HD mask() = default;
+  BQ_HD explicit mask(uint32x4_t lanes) : v(lanes) {}
+  BQ_HD explicit mask(bool all) : v(vdupq_n_u32(all ? ~0u : 0u)) {}
 
-  BQ_HD friend words operator&(words a, words b) { return a.v & b.v; }
-  BQ_HD friend words operator|(words a, words b) { return a.v | b.v; }
-  BQ_HD friend words operator^(words a, words b) { return a.v ^ b.v; }
-  BQ_HD friend words operator+(words a, words b) { return a.v + b.v; }
-  BQ_HD friend words operator-(words a, words b) { return a.v - b.v; }
-  BQ_HD friend words operator*(words a, words b) { return a.v * b.v; }
-  BQ_HD friend words operator<<(words a, int n) { return a.v << n; }
-  BQ_HD friend words operator>>(words a, int n) { return a.v >> n; }
+  BQ_HD friend mask operator&&(mask a, mask b) { return mask(a.v & b.v); }
+  BQ_HD friend mask operator||(mask a, mask b) { return mask(a.v | b.v); }
+  BQ_HD friend mask operator!(mask a) { return mask(~a.v); }
+};
+
+template <class Scalar, class Register>
+struct vector {
+  using batch_bool_type = mask;
+  Register v;
+
+  BQ_HD vector() = default;
+  BQ_HD vector(Register lanes) : v(lanes) {}
+  BQ_HD vector(Scalar all) : v(Register{all, all, all, all}) {}
+
+  BQ_HD friend vector operator+(vector a, vector b) { return a.v + b.v; }
+  BQ_HD friend vector operator-(vector a, vector b) { return a.v - b.v; }
+  BQ_HD friend vector operator-(vector a) { return -a.v; }
+  BQ_HD friend vector operator*(vector a, vector b) { return a.v * b.v; }
+  BQ_HD friend vector operator/(vector a, vector b) { return a.v / b.v; }
+  BQ_HD friend vector operator&(vector a, vector b) { return a.v & b.v; }
+  BQ_HD friend vector operator|(vector a, vector b) { return a.v | b.v; }
+  BQ_HD friend vector operator^(vector a, vector b) { return a.v ^ b.v; }
+  BQ_HD friend vector operator<<(vector a, int n) { return a.v << n; }
+  BQ_HD friend vector operator>>(vector a, int n) { return a.v >> n; }
+  BQ_HD friend mask operator==(vector a, vector b) { return mask(reinterpret_cast<uint32x4_t>(a.v == b.v)); }
+  BQ_HD friend mask operator<(vector a, vector b) { return mask(reinterpret_cast<uint32x4_t>(a.v < b.v)); }
+  BQ_HD friend mask operator<=(vector a, vector b) { return mask(reinterpret_cast<uint32x4_t>(a.v <= b.v)); }
+  BQ_HD friend mask operator>(vector a, vector b) { return b < a; }
+  BQ_HD friend mask operator>=(vector a, vector b) { return b <= a; }
 };
 
 struct isa {
-  using arch = xsimd::neon64;
-  using words = neon::words;
-  using ints = xsimd::batch<std::int32_t, arch>;
-  using reals = xsimd::batch<float, arch>;
+  using words = vector<std::uint32_t, uint32x4_t>;
+  using ints = vector<std::int32_t, int32x4_t>;
+  using reals = vector<float, float32x4_t>;
   static constexpr int lanes = 4;
   // 24 accumulators, 6 vectors of weights and one of activations fill 31 of the 32 registers.
   static constexpr int strip = 6, tile = 6, accumulators = 24;
@@ -42,7 +62,7 @@ struct isa {
   template <bool Unsigned>
   BQ_HD static ints dot(ints acc, words weights, words x) {
     static_assert(!Unsigned);
-    return vdotq_s32(acc, vreinterpretq_s8_u32(weights.v), vreinterpretq_s8_u32(x.v));
+    return vdotq_s32(acc.v, vreinterpretq_s8_u32(weights.v), vreinterpretq_s8_u32(x.v));
   }
 
   BQ_HD static words load32(const unsigned char* p) { return vreinterpretq_u32_u8(vld1q_u8(p)); }
@@ -55,17 +75,17 @@ struct isa {
 
   BQ_HD static words broadcast(const std::int8_t* x) { return load_word(x); }
   BQ_HD static reals load_reals(const float* p) { return vld1q_f32(p); }
-  BQ_HD static void store(float* p, reals v) { vst1q_f32(p, v); }
+  BQ_HD static void store(float* p, reals r) { vst1q_f32(p, r.v); }
 
   BQ_HD static reals as_reals(words w) { return vreinterpretq_f32_u32(w.v); }
-  BQ_HD static words as_words(reals v) { return vreinterpretq_u32_f32(v); }
+  BQ_HD static words as_words(reals r) { return vreinterpretq_u32_f32(r.v); }
   BQ_HD static reals to_reals(words w) { return vcvtq_f32_u32(w.v); }
-  BQ_HD static reals to_reals(ints v) { return vcvtq_f32_s32(v); }
-  BQ_HD static words select(words mask, words a, words b) { return vbslq_u32(mask.v, a.v, b.v); }
-  BQ_HD static words equal(words a, words b) { return vceqq_u32(a.v, b.v); }
-  BQ_HD static words less(words a, words b) { return vcltq_u32(a.v, b.v); }
-  BQ_HD static reals fma(reals a, reals b, reals c) { return vfmaq_f32(c, a, b); }
-  BQ_HD static reals fnma(reals a, reals b, reals c) { return vfmsq_f32(c, a, b); }
+  BQ_HD static reals to_reals(ints i) { return vcvtq_f32_s32(i.v); }
+  BQ_HD static words select(mask m, words a, words b) { return vbslq_u32(m.v, a.v, b.v); }
+  BQ_HD static mask equal(words a, words b) { return a == b; }
+  BQ_HD static mask less(words a, words b) { return a < b; }
+  BQ_HD static reals fma(reals a, reals b, reals c) { return vfmaq_f32(c.v, a.v, b.v); }
+  BQ_HD static reals fnma(reals a, reals b, reals c) { return vfmsq_f32(c.v, a.v, b.v); }
 
   BQ_HD static reals signed_byte_to_reals(words w, int index) {
     return vcvtq_f32_s32(vshrq_n_s32(vreinterpretq_s32_u32((w << (24 - 8 * index)).v), 24));
@@ -79,9 +99,8 @@ struct isa {
   BQ_HD static reals lookup(const float* table, ints index) {
     const auto* bytes = reinterpret_cast<const unsigned char*>(table);
     const uint8x16x4_t entries{vld1q_u8(bytes), vld1q_u8(bytes + 16), vld1q_u8(bytes + 32), vld1q_u8(bytes + 48)};
-    const uint32x4_t first = vmulq_n_u32(vreinterpretq_u32_s32(index), 0x04040404u);
-    const uint32x4_t all = vaddq_u32(first, vdupq_n_u32(0x03020100u));
-    return vreinterpretq_f32_u8(vqtbl4q_u8(entries, vreinterpretq_u8_u32(all)));
+    const words at = words(vreinterpretq_u32_s32(index.v)) * 0x04040404u + 0x03020100u;
+    return vreinterpretq_f32_u8(vqtbl4q_u8(entries, vreinterpretq_u8_u32(at.v)));
   }
 
   // 16 bytes at rows[i] + at, for 4 rows, as four vectors: vector j holds word j of every row.

@@ -1,11 +1,8 @@
 // The reference quantisers, a block in each lane.
 #include "src/cpu/quantizers.hpp"
 
-#include "isa.hpp"
-#include "src/cpu/block_lanes.hpp"
+#include "block_lanes.hpp"
 
 namespace bq::neon {
-std::span<const cpu::quantizer> quantizers() noexcept {
-  return cpu::quantizer_table<cpu::block_lanes<isa>, all_formats>::rows;
-}
+std::span<const cpu::quantizer> quantizers() noexcept { return cpu::quantizer_table<block_lanes, all_formats>::rows; }
 }  // namespace bq::neon
