@@ -15,7 +15,7 @@ namespace bq_bench {
 struct configuration {
   std::string_view op;
   const bq::type_info* format = nullptr;
-  std::string_view isa = {};  // empty where there is no choice, neither of this nor of the tier
+  std::string_view isa = {};  // empty where only one is built
   bq::tier tier = bq::tier::exact;
   std::int64_t rows = 0, cols = 0;  // of the weights
   std::int64_t tokens = 0;          // 0 where there are no activations

@@ -4,9 +4,9 @@ namespace bq_bench {
 namespace {
 
 constexpr operation all[] = {
-    {"matmul", "activations [tokens, cols] times weights [rows, cols], as blocks", true, make_matmul},
-    {"quantize", "f32 weights [rows, cols] to blocks", false, make_quantize},
-    {"dequantize", "blocks to f32 weights [rows, cols]", false, make_dequantize},
+    {"matmul", "activations [tokens, cols] times weights [rows, cols], as blocks", true, true, make_matmul},
+    {"quantize", "f32 weights [rows, cols] to blocks", false, true, make_quantize},
+    {"dequantize", "blocks to f32 weights [rows, cols]", false, false, make_dequantize},
 };
 
 }  // namespace

@@ -20,7 +20,8 @@ class subject {
 
 struct operation {
   std::string_view name, what;
-  bool is_product;  // has activations, and a choice of instruction set and tier
+  bool is_product;  // has activations, and options for instruction set and tier
+  bool has_isas;    // is built for each instruction set
   std::unique_ptr<subject> (*make)(const bq::type_info& format, std::int64_t rows, std::int64_t cols, bool cached);
 };
 

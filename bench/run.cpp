@@ -30,12 +30,13 @@ void check_shapes(const request& r) {
 }
 
 // The configurations of one operation, type and shape.
-std::vector<configuration> variants(const request& r, const configuration& base, bool is_product) {
+std::vector<configuration> variants(const request& r, const configuration& base, const operation& op) {
   std::vector<configuration> out;
   for (const int threads : r.threads) {
     configuration c = base;
     c.threads = threads;
-    if (!is_product) {
+    if (!op.is_product) {
+      if (op.has_isas) c.isa = bq::chosen_isa();
       out.push_back(c);
       continue;
     }
@@ -104,7 +105,6 @@ void run(const request& r, const std::function<void(const result&)>& take) {
       out.gops = event.operations / t.median * 1e-9;
       out.gbps = event.bytes / t.median * 1e-9;
       if (!out.peer.empty()) {
-        out.setup.isa = {};
         out.ratio = t.median / timings.front().median;
       }
       take(out);
@@ -117,7 +117,7 @@ void run(const request& r, const std::function<void(const result&)>& take) {
         for (const auto* format : r.formats) {
           const auto work = op->make(*format, rows, cols, r.cached);
           const configuration base{.op = op->name, .format = format, .rows = rows, .cols = cols, .cached = r.cached};
-          for (const configuration& c : variants(r, base, op->is_product)) run_one(*work, c);
+          for (const configuration& c : variants(r, base, *op)) run_one(*work, c);
         }
       }
     }
