@@ -71,6 +71,15 @@ BQ_HD void decode_word(const block_source& s, int w, float* out) {
   decode_word<F>(s, w, group_scale<F>(s, g), group_min<F>(s, g), out);
 }
 
+// The signed codes of a block in order: block_size bytes.
+template <coded_format F>
+BQ_HD void signed_code_bytes(const block_source& s, unsigned char* out) {
+  for (int w = 0; w < F::block_size / 4; ++w) {
+    const std::uint32_t c = signed_codes<F>(s, w);
+    memcpy(out + 4 * w, &c, 4);
+  }
+}
+
 // block_size floats. Reference decoder: the same bits as ggml's.
 template <any_format F>
 BQ_HD void decode_block(const typename F::block& b, float* out) {

@@ -13,18 +13,11 @@ namespace bq {
 
 struct format_row {
   type_info info;
-  void (*decode_row)(const void* blocks, std::int64_t cols, float* out) noexcept;
   // Index of the first of `count` blocks with a weight that is not finite, or -1.
   std::int64_t (*first_not_finite)(const void* blocks, std::int64_t count) noexcept;
   // Swaps the bytes of every multi-byte number in a block, in place.
   void (*swap_block)(void* block) noexcept;
 };
-
-template <any_format F>
-void decode_row(const void* blocks, std::int64_t cols, float* out) noexcept {
-  const auto* block = static_cast<const typename F::block*>(blocks);
-  for (std::int64_t i = 0; i < cols; i += F::block_size) decode_block<F>(*block++, out + i);
-}
 
 template <any_format F>
 std::int64_t first_not_finite(const void* blocks, std::int64_t count) noexcept {
@@ -56,7 +49,6 @@ constexpr format_row make_format_row() {
   row.info.quantized = !float_format<F>;
   row.info.activation_only = activation_format<F>;
   row.info.uses_importance = importance_format<F>;
-  row.decode_row = decode_row<F>;
   row.first_not_finite = first_not_finite<F>;
   row.swap_block = swap_block<F>;
   return row;

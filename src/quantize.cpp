@@ -73,9 +73,9 @@ bool all_finite(const float* x, std::int64_t n) noexcept {
 }
 
 // Of the instruction set that $BQ_ISA names, else of the best one.
-const cpu::quantizer& quantizer_of(type id) {
-  const auto all = cpu::choose({}).quantizers();
-  return *std::find_if(all.begin(), all.end(), [&](const cpu::quantizer& q) { return q.id == id; });
+const cpu::codec& codec_of(type id) {
+  const auto all = cpu::choose({}).codecs();
+  return *std::find_if(all.begin(), all.end(), [&](const cpu::codec& c) { return c.id == id; });
 }
 
 // Calls body(first_row, last_row) over all rows, some at a time.
@@ -121,7 +121,7 @@ void quantize(type to, std::span<const float> weights, std::int64_t rows, std::i
   const type_info& t = format.info;
   const std::uint64_t stride = check_shape(t, rows, cols, weights.size(), out.size());
   check_importance(options.importance, cols);
-  const cpu::quantizer& quantizer = quantizer_of(to);
+  const cpu::codec& codec = codec_of(to);
   const float* importance = options.importance.empty() ? nullptr : options.importance.data();
 
   first_position bad_weight, bad_block;
@@ -130,7 +130,7 @@ void quantize(type to, std::span<const float> weights, std::int64_t rows, std::i
     const float* x = weights.data() + first * cols;
     if (!all_finite(x, n)) return bad_weight.offer(first * cols + (std::find_if_not(x, x + n, finite) - x));
     std::byte* blocks = out.data() + static_cast<std::uint64_t>(first) * stride;
-    quantizer.quantize(x, last - first, cols, importance, blocks);
+    codec.quantize(x, last - first, cols, importance, blocks);
     const std::int64_t bad = format.first_not_finite(blocks, n / t.block_size);
     if (bad >= 0) bad_block.offer(first * cols + bad * t.block_size);
   });
@@ -152,10 +152,10 @@ void dequantize(type from, std::span<const std::byte> blocks, std::int64_t rows,
                 std::span<float> out, executor* threads) {
   const format_row& format = row_of(from);
   const std::uint64_t stride = check_shape(format.info, rows, cols, out.size(), blocks.size());
+  const cpu::codec& codec = codec_of(from);
   for_row_ranges(rows, cols, threads, [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t r = first; r < last; ++r) {
-      format.decode_row(blocks.data() + static_cast<std::uint64_t>(r) * stride, cols, out.data() + r * cols);
-    }
+    codec.decode(blocks.data() + static_cast<std::uint64_t>(first) * stride,
+                 (last - first) * cols / format.info.block_size, out.data() + first * cols);
   });
 }
 

@@ -44,13 +44,13 @@ bool has_neon_dotprod() noexcept { return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) 
 
 constexpr isa all[] = {
 #ifdef BLOCKQUANT_X86
-    {"avx512", has_avx512, avx512::kernels, avx512::quantizers},
-    {"avx2", has_avx2, avx2::kernels, avx2::quantizers},
+    {"avx512", has_avx512, avx512::kernels, avx512::codecs},
+    {"avx2", has_avx2, avx2::kernels, avx2::codecs},
 #endif
 #ifdef BLOCKQUANT_AARCH64
-    {"neon", has_neon_dotprod, neon::kernels, neon::quantizers},
+    {"neon", has_neon_dotprod, neon::kernels, neon::codecs},
 #endif
-    {"scalar", always, scalar::kernels, scalar::quantizers},
+    {"scalar", always, scalar::kernels, scalar::codecs},
 };
 
 }  // namespace

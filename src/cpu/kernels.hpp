@@ -36,18 +36,20 @@ struct kernels {
   std::span<const format_kernels> formats;  // in the registry's order
 };
 
-// x [rows, cols] to blocks by the reference method; importance null or [cols].
-struct quantizer {
+// quantize: x [rows, cols] to blocks by the reference method; importance null or [cols].
+// decode: `count` blocks to floats.
+struct codec {
   type id;
   void (*quantize)(const float* x, std::int64_t rows, std::int64_t cols, const float* importance,
                    void* blocks) noexcept;
+  void (*decode)(const void* blocks, std::int64_t count, float* out) noexcept;
 };
 
 struct isa {
   const char* name;
   bool (*supported)() noexcept;
   const kernels& (*get)() noexcept;
-  std::span<const quantizer> (*quantizers)() noexcept;  // in the registry's order
+  std::span<const codec> (*codecs)() noexcept;  // in the registry's order
 };
 
 // By name; empty: $BQ_ISA, else the best one. Throws errc::invalid_argument.
@@ -57,17 +59,17 @@ const isa& choose(std::string_view name);
 
 namespace bq::scalar {
 const cpu::kernels& kernels() noexcept;
-std::span<const cpu::quantizer> quantizers() noexcept;
+std::span<const cpu::codec> codecs() noexcept;
 }  // namespace bq::scalar
 namespace bq::avx2 {
 const cpu::kernels& kernels() noexcept;
-std::span<const cpu::quantizer> quantizers() noexcept;
+std::span<const cpu::codec> codecs() noexcept;
 }  // namespace bq::avx2
 namespace bq::avx512 {
 const cpu::kernels& kernels() noexcept;
-std::span<const cpu::quantizer> quantizers() noexcept;
+std::span<const cpu::codec> codecs() noexcept;
 }  // namespace bq::avx512
 namespace bq::neon {
 const cpu::kernels& kernels() noexcept;
-std::span<const cpu::quantizer> quantizers() noexcept;
+std::span<const cpu::codec> codecs() noexcept;
 }  // namespace bq::neon

@@ -5,6 +5,8 @@
 #include <set>
 
 #include "rows.hpp"
+#include "src/cpu/codecs.hpp"
+#include "src/cpu/scalar/isa.hpp"
 #include "src/format_table.hpp"
 #include "toy.hpp"
 
@@ -137,8 +139,9 @@ TEST_CASE("a format outside the library gets its table row from a registry of it
   const auto x = rows::gaussian(64, 8);
   std::vector<toy::block> blocks(4);
   std::vector<float> y(64);
-  bq::quantize_blocks<bq::one_lane, toy>(x.data(), 1, 64, nullptr, blocks.data());
-  row.decode_row(blocks.data(), 64, y.data());
+  const bq::cpu::codec& codec = bq::cpu::codec_table<bq::one_lane, bq::scalar::isa, toy_formats>::rows[0];
+  codec.quantize(x.data(), 1, 64, nullptr, blocks.data());
+  codec.decode(blocks.data(), 4, y.data());
   CHECK(y == rows::decoded<toy>(rows::blocks_of<toy>(x)));
   CHECK(row.first_not_finite(blocks.data(), 4) == -1);
 }

@@ -1,5 +1,5 @@
 // Every instruction set gives the scalar code's bytes: every type, with and without importance, on weights of every
-// magnitude, edge cases, and numbers of blocks that do not fill the lanes.
+// magnitude, edge cases, and numbers of blocks that do not fill the lanes. And the reference decoder's bits.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -73,16 +73,21 @@ floats importance_of(std::int64_t cols, unsigned seed) {
   return made(cols, [&] { return random() % 8 ? std::exp(2 * normal(random)) : 0.0f; });
 }
 
+template <class F>
+const bq::cpu::codec& codec_of(const bq::cpu::isa& isa) {
+  const auto all = isa.codecs();
+  const auto it = std::find_if(all.begin(), all.end(), [](const auto& c) { return c.id == F::id; });
+  REQUIRE(it != all.end());
+  return *it;
+}
+
 // The blocks' bytes; where a block is not finite (an error to the caller), only that it is not.
 template <class F>
 std::vector<unsigned char> quantized(const bq::cpu::isa& isa, const sample& s, const float* importance) {
-  const auto all = isa.quantizers();
-  const auto it = std::find_if(all.begin(), all.end(), [](const auto& q) { return q.id == F::id; });
-  REQUIRE(it != all.end());
   const auto count = static_cast<std::size_t>(s.rows * s.cols / F::block_size);
   std::vector<typename F::block> blocks(count);
   std::memset(static_cast<void*>(blocks.data()), 0xa5, count * sizeof(blocks[0]));
-  it->quantize(s.x.data(), s.rows, s.cols, importance, blocks.data());
+  codec_of<F>(isa).quantize(s.x.data(), s.rows, s.cols, importance, blocks.data());
   for (auto& b : blocks) {
     if (!bq::block_is_finite<F>(b)) std::memset(static_cast<void*>(&b), 0xff, sizeof b);
   }
@@ -107,4 +112,23 @@ TEST_CASE("every instruction set gives the scalar bytes") {
       }
     });
   }
+}
+
+TEST_CASE("every instruction set decodes random bytes to the reference's bits") {
+  std::mt19937 random(12);
+  bq::for_each_format([&]<class F>(F) {
+    constexpr std::size_t count = 500;
+    std::vector<typename F::block> blocks(count);
+    auto* bytes = reinterpret_cast<unsigned char*>(blocks.data());
+    for (std::size_t i = 0; i < count * sizeof(blocks[0]); ++i) bytes[i] = static_cast<unsigned char>(random());
+    floats expected(count * F::block_size), decoded(expected.size());
+    for (std::size_t b = 0; b < count; ++b) bq::decode_block<F>(blocks[b], expected.data() + b * F::block_size);
+    for (const std::string_view isa : bq::isas()) {
+      codec_of<F>(bq::cpu::choose(isa)).decode(blocks.data(), count, decoded.data());
+      INFO(std::string(F::name), " ", std::string(isa));
+      CHECK(std::equal(expected.begin(), expected.end(), decoded.begin(), [](float a, float b) {
+        return bq::f32_to_bits(a) == bq::f32_to_bits(b) || (std::isnan(a) && std::isnan(b));
+      }));
+    }
+  });
 }
