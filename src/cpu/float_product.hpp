@@ -67,7 +67,7 @@ BQ_HD void float_tile(const float_panel<V>& w, const float* x, std::int64_t stri
 template <class V, float_format F>
 void float_strip_product(const unsigned char* const* rows, std::int64_t cols, const float* x, std::int64_t first,
                          std::int64_t last, float* y, std::int64_t stride) noexcept {
-  constexpr int tokens = V::accumulators / V::strip;
+  constexpr int tokens = std::max(1, V::accumulators / V::strip);
   float_panel<V> w;
   for (std::int64_t at = 0; at < cols; at += float_panel_cols) {
     const int here = static_cast<int>(std::min<std::int64_t>(float_panel_cols, cols - at));

@@ -14,7 +14,7 @@ struct isa {
   using reals = float;
   static constexpr int lanes = 1;
   // Vectors of rows in a strip of weights, and in a tile; vectors that a tile accumulates in.
-  static constexpr int strip = 8, tile = 8, accumulators = 8;
+  static constexpr int strip = 8, tile = 2, accumulators = 4;
 
   template <int /*code_bits*/>
   static constexpr bool unsigned_weights = true;
