@@ -16,7 +16,7 @@ GENERATE = f"""
 import json, sys, xllamacpp
 params = xllamacpp.CommonParams()
 params.model.path = sys.argv[1]
-params.n_ctx, params.n_parallel, params.cpuparams.n_threads = 256, 1, 2
+params.n_ctx, params.n_parallel, params.cpuparams.n_threads = 256, 1, 1
 params.warmup, params.verbosity = False, 0
 request = {{"prompt": "It is a truth universally acknowledged", "max_tokens": {TOKENS}, "temperature": 0, "logprobs": 1}}
 print("answer", json.dumps(xllamacpp.Server(params).handle_completions(request)), flush=True)
