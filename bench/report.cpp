@@ -21,7 +21,10 @@ json fma_fraction(const result& r, const machine& m) {
 std::string plain(const json& v) { return v.is_string() ? v.get<std::string>() : v.dump(); }
 std::string milliseconds(const json& v) { return fmt::format("{:.3f}", v.get<double>() * 1e3); }
 std::string percent(const json& v) { return fmt::format("{:.1f}", v.get<double>() * 100); }
-std::string rate(const json& v) { return fmt::format("{:.1f}", v.get<double>()); }
+std::string rate(const json& v) {
+  const auto x = v.get<double>();
+  return fmt::format("{:.{}f}", x, x < 10 ? 2 : 1);
+}
 std::string error(const json& v) { return fmt::format("{:.1e}", v.get<double>()); }
 std::string factor(const json& v) { return fmt::format("{:.2f}", v.get<double>()); }
 
