@@ -4,7 +4,5 @@
 #include "block_lanes.hpp"
 
 namespace bq::neon {
-std::span<const cpu::codec> codecs() noexcept {
-  return cpu::codec_table<block_lanes, isa, all_formats>::rows;
-}
+std::span<const cpu::codec> codecs() noexcept { return cpu::codec_table<block_lanes, isa, all_formats>::rows; }
 }  // namespace bq::neon
