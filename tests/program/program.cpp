@@ -94,11 +94,11 @@ outcome run_watched(const std::vector<std::string>& arguments) {
   return o;
 }
 
-void run_and_kill(const std::vector<std::string>& arguments, const std::function<bool()>& ready) {
+void run_and_kill(const std::vector<std::string>& arguments) {
   const scratch logs;
   const child c = start(arguments, logs, 0);
   int status = 0;
-  while (!ready()) {
+  while (read_file(c.err).find('[') == std::string::npos) {
     REQUIRE_MESSAGE(waitpid(c.pid, &status, WNOHANG) == 0,
                     "the program ended before it could be killed: " << read_file(c.err));
     std::this_thread::sleep_for(std::chrono::milliseconds(1));

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -21,8 +20,9 @@ outcome run(const std::vector<std::string>& arguments);
 outcome run_with_file_limit(const std::vector<std::string>& arguments, std::uint64_t bytes);
 // As run; samples the process's anonymous memory every few milliseconds.
 outcome run_watched(const std::vector<std::string>& arguments);
-// Starts the program and kills it with SIGKILL as soon as `ready` says so. Fails the test when it ends before that.
-void run_and_kill(const std::vector<std::string>& arguments, const std::function<bool()>& ready);
+// Starts the program and kills it with SIGKILL as soon as it reports a first step on standard error. Fails the test
+// when it ends before that.
+void run_and_kill(const std::vector<std::string>& arguments);
 
 class scratch {
  public:
