@@ -19,7 +19,7 @@ inline constexpr float negligible = 1e-15f;
 
 template <class L>
 typename L::mask is_nan(typename L::reals x) {
-  return !(x == x);
+  return !(x == x);  // NOLINT(misc-redundant-expression): NaN alone differs from itself
 }
 
 // a / b, and 0 where b is 0.

@@ -56,7 +56,7 @@ constexpr isa all[] = {
 }  // namespace
 
 const isa& choose(std::string_view name) {
-  const char* forced = std::getenv("BQ_ISA");
+  const char* forced = std::getenv("BQ_ISA");  // NOLINT(concurrency-mt-unsafe): read only
   const bool from_environment = name.empty() && forced && *forced;
   if (from_environment) name = forced;
   const auto it = std::find_if(std::begin(all), std::end(all),

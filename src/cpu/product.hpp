@@ -122,11 +122,11 @@ void product(const panel<V>& w, const activations& x, std::int64_t first, std::i
     for (int row = 0; row < panel<V>::rows; row += V::tile * V::lanes) {
       tile<V, Kind, Tokens, Planes>(w, row, x, first, k, runs, {out.y + row, out.stride});
     }
-    first += Tokens;
-    out.y += Tokens * out.stride;
   };
-  while (first + tokens <= last) tiles(std::integral_constant<int, tokens>());
-  while (first < last) tiles(std::integral_constant<int, 1>());
+  for (; first + tokens <= last; first += tokens, out.y += tokens * out.stride) {
+    tiles(std::integral_constant<int, tokens>());
+  }
+  for (; first < last; ++first, out.y += out.stride) tiles(std::integral_constant<int, 1>());
 }
 
 }  // namespace bq::cpu
