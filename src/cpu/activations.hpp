@@ -1,6 +1,7 @@
-// Activations as the products take them: int8 codes with one f32 scale for each token and run of 32 columns, and what
-// the products need of their sums. In the precise tier a code has 16 bits, as two planes of digits from -127 to 127:
-// 255 * high + low. (A digit of -128 would overflow where a product's sign goes to the activation.)
+// Activations as the products take them, whatever the weights' format: int8 codes with one f32 scale for each token and
+// run of 32 columns, and the sums of the codes of each half of a run. In the precise tier a code has 16 bits, as two
+// planes of digits from -127 to 127: 255 * high + low. (A digit of -128 would overflow where a product's sign goes to
+// the activation.)
 //
 //   d = max |x| / limit, code = x / d rounded to nearest even; limit 127, or 127 * 256 for two planes
 //
@@ -13,36 +14,31 @@
 
 namespace bq::cpu {
 
-// Pointers into the product's workspace, in stretches of panel_cols columns: a panel meets all tokens before the next
-// one comes, and rows that are powers of two apart would fight for the same cache lines. `pieces` are runs, or halves
-// of them.
+// Pointers into memory in stretches of panel_cols columns: a panel meets all tokens before the next one comes, and rows
+// that are powers of two apart would fight for the same cache lines. What lies beyond `cols` is zero.
 struct activations {
   static constexpr int panel_runs = panel_cols / run;
-  std::int8_t* codes;    // [panels][tokens][planes][panel_cols]
-  float* d;              // [panels][tokens][panel_runs]
-  std::int32_t* offset;  // [panels][tokens][planes][scale pieces]: -zero * sum of the piece's codes
-  float* sum;            // [panels][tokens][minimum pieces]: d * sum of the piece's codes
+  std::int8_t* codes;  // [panels][tokens][planes][panel_cols]
+  float* d;            // [panels][tokens][panel_runs]
+  std::int32_t*
+      sums;  // [panels][tokens][planes][2][panel_runs]: of the codes in the first and the second halves of runs
   std::int64_t cols, tokens;
-  int planes, parts, minimums;
+  int planes;
 
   std::int64_t panels() const { return (cols + panel_cols - 1) / panel_cols; }
   BQ_HD std::int8_t* codes_of(std::int64_t panel, std::int64_t token, int plane) const {
     return codes + ((panel * tokens + token) * planes + plane) * panel_cols;
   }
   BQ_HD float* d_of(std::int64_t panel, std::int64_t token) const { return d + (panel * tokens + token) * panel_runs; }
-  BQ_HD std::int32_t* offset_of(std::int64_t panel, std::int64_t token, int plane) const {
-    return offset + ((panel * tokens + token) * planes + plane) * panel_runs * parts;
-  }
-  BQ_HD float* sum_of(std::int64_t panel, std::int64_t token) const {
-    return sum + (panel * tokens + token) * panel_runs * minimums;
+  BQ_HD std::int32_t* sums_of(std::int64_t panel, std::int64_t token, int plane) const {
+    return sums + ((panel * tokens + token) * planes + plane) * 2 * panel_runs;
   }
 };
 
-// Quantises x [tokens][stride >= cols] into token `first` and the following ones of `out`, for a product of kind
-// `kind`.
+// Quantises tokens [first, last) of x [tokens][stride >= cols] into the same tokens of `out`.
 template <class V>
 void quantize_activations(const float* x, std::int64_t stride, std::int64_t first, std::int64_t last,
-                          const panel_kind& kind, const activations& out) noexcept {
+                          const activations& out) noexcept {
   constexpr int half = run / 2;
   const float limit = out.planes == 2 ? 127.0f * 256.0f : 127.0f;
   constexpr float round = 12582912.0f;  // adding it leaves no fraction bits: rounds to nearest even
@@ -86,18 +82,8 @@ void quantize_activations(const float* x, std::int64_t stride, std::int64_t firs
 
       out.d_of(panel, token)[r] = d;
       for (int p = 0; p < out.planes; ++p) {
-        std::int32_t* offset = out.offset_of(panel, token, p) + r * out.parts;
-        if (out.parts == 1)
-          offset[0] = -kind.zero * (sums[p][0] + sums[p][1]);
-        else
-          for (int h = 0; h < 2; ++h) offset[h] = -kind.zero * sums[p][h];
+        for (int h = 0; h < 2; ++h) out.sums_of(panel, token, p)[h * activations::panel_runs + r] = sums[p][h];
       }
-      const auto total = [&](int h) { return out.planes == 2 ? sums[0][h] * 255 + sums[1][h] : sums[0][h]; };
-      float* sum = out.sum_of(panel, token) + r * out.minimums;
-      if (out.minimums == 1)
-        sum[0] = d * static_cast<float>(total(0) + total(1));
-      else
-        for (int m = 0; m < out.minimums; ++m) sum[m] = d * static_cast<float>(total(m));
     }
   }
 }

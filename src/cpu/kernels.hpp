@@ -6,7 +6,6 @@
 #include <string_view>
 
 #include "blockquant/types.hpp"
-#include "panel.hpp"
 
 namespace bq::cpu {
 
@@ -17,7 +16,7 @@ struct activations;
 using strip_fn = void (*)(const unsigned char* const* rows, std::int64_t cols, const activations& x, std::int64_t first,
                           std::int64_t last, float* y, std::int64_t stride) noexcept;
 using quantize_fn = void (*)(const float* x, std::int64_t stride, std::int64_t first, std::int64_t last,
-                             const panel_kind& kind, const activations& out) noexcept;
+                             const activations& out) noexcept;
 
 // The same for float formats, with the activations as they are: x [tokens, cols].
 using float_strip_fn = void (*)(const unsigned char* const* rows, std::int64_t cols, const float* x, std::int64_t first,
@@ -25,7 +24,6 @@ using float_strip_fn = void (*)(const unsigned char* const* rows, std::int64_t c
 
 struct format_kernels {
   type id;
-  panel_kind kind;             // of coded formats
   strip_fn strip[2];           // by planes of the activations, less 1; null for float formats
   float_strip_fn float_strip;  // null for coded formats
 };

@@ -54,20 +54,17 @@ void for_each(executor* threads, std::int64_t count, const std::function<void(st
 // The quantised activations and the memory they point into.
 struct quantized_activations {
   std::vector<std::int8_t> codes;
-  std::vector<float> d, sum;
-  std::vector<std::int32_t> offset;
+  std::vector<float> d;
+  std::vector<std::int32_t> sums;
   cpu::activations view;
 
-  quantized_activations(std::int64_t tokens, std::int64_t cols, const cpu::panel_kind& kind, int planes) {
-    const int parts = kind.scale_halves ? 2 : 1;
-    view = {nullptr, nullptr, nullptr, nullptr, cols, tokens, planes, parts, kind.minimums};
+  quantized_activations(std::int64_t tokens, std::int64_t cols, int planes)
+      : view{nullptr, nullptr, nullptr, cols, tokens, planes} {
     const auto rows = static_cast<std::size_t>(view.panels() * tokens);
-    const auto each = [](int n) { return static_cast<std::size_t>(n); };
-    codes.resize(rows * each(planes * cpu::panel_cols));
-    d.resize(rows * each(view.panel_runs));
-    offset.resize(rows * each(planes * view.panel_runs * parts));
-    sum.resize(rows * each(view.panel_runs * kind.minimums));
-    view.codes = codes.data(), view.d = d.data(), view.offset = offset.data(), view.sum = sum.data();
+    codes.resize(rows * static_cast<std::size_t>(planes * cpu::panel_cols));
+    d.resize(rows * view.panel_runs);
+    sums.resize(rows * static_cast<std::size_t>(planes) * 2 * view.panel_runs);
+    view.codes = codes.data(), view.d = d.data(), view.sums = sums.data();
   }
 };
 
@@ -117,10 +114,10 @@ class product {
       return strips([this](const unsigned char* const* rows, std::int64_t first, std::int64_t last, float* y,
                            std::int64_t stride) { format_->float_strip(rows, w_.cols, x_, first, last, y, stride); });
     }
-    quantized_activations a(tokens_, w_.cols, format_->kind, planes_);
+    quantized_activations a(tokens_, w_.cols, planes_);
     for_each(threads_, (tokens_ + tokens_per_quantise - 1) / tokens_per_quantise, [&](std::size_t i) {
       const auto first = static_cast<std::int64_t>(i) * tokens_per_quantise;
-      kernels_.quantize(x_, w_.cols, first, std::min(first + tokens_per_quantise, tokens_), format_->kind, a.view);
+      kernels_.quantize(x_, w_.cols, first, std::min(first + tokens_per_quantise, tokens_), a.view);
     });
     strips([&](const unsigned char* const* rows, std::int64_t first, std::int64_t last, float* y, std::int64_t stride) {
       format_->strip[planes_ - 1](rows, w_.cols, a.view, first, last, y, stride);

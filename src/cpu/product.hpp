@@ -21,6 +21,33 @@ struct output {
   std::int64_t stride;
 };
 
+// What a product needs of the sums of one token's codes in one panel, run by run.
+template <panel_kind Kind, int Planes>
+struct prologue {
+  static constexpr int parts = Kind.scale_halves ? 2 : 1, runs = activations::panel_runs;
+  alignas(64) std::int32_t start[Planes][parts][runs];      // -zero * sum: what integer sums begin with
+  alignas(64) float sum[std::max(1, Kind.minimums)][runs];  // d * sum, of runs or of their halves
+
+  BQ_HD void read(const activations& x, std::int64_t panel, std::int64_t token) {
+    const float* d = x.d_of(panel, token);
+    std::int32_t total[2][runs] = {};
+    for (int p = 0; p < Planes; ++p) {
+      const std::int32_t *first = x.sums_of(panel, token, p), *second = first + runs;
+      for (int r = 0; r < runs; ++r) {
+        start[p][0][r] = -Kind.zero * (parts == 2 ? first[r] : first[r] + second[r]);
+        if constexpr (parts == 2) start[p][1][r] = -Kind.zero * second[r];
+        total[0][r] = total[0][r] * 255 + first[r];
+        total[1][r] = total[1][r] * 255 + second[r];
+      }
+    }
+    for (int m = 0; m < Kind.minimums; ++m) {
+      for (int r = 0; r < runs; ++r) {
+        sum[m][r] = d[r] * static_cast<float>(Kind.minimums == 2 ? total[m][r] : total[0][r] + total[1][r]);
+      }
+    }
+  }
+};
+
 // Tokens [first, first + Tokens) x rows [row, row + a tile's height) x the first `runs` runs of panel `k`. Adds to
 // `out`, or sets it when k is 0.
 template <class V, panel_kind Kind, int Tokens, int Planes>
@@ -35,16 +62,15 @@ BQ_HD void tile(const panel<V>& w, int row, const activations& x, std::int64_t f
 
   // Local copies: stores of outputs could change what is behind x, as far as the compiler knows.
   const std::int8_t* codes[Planes][Tokens];
-  const std::int32_t* offset[Planes][Tokens];
-  const float *d[Tokens], *sums[Tokens];
+  const float* d[Tokens];
+  prologue<Kind, Planes> of[Tokens];
   alignas(64) float y[Tokens][vectors * lanes];
   for (int t = 0; t < Tokens; ++t) {
     for (int p = 0; p < Planes; ++p) {
       codes[p][t] = x.codes_of(k, first + t, p);
-      offset[p][t] = x.offset_of(k, first + t, p);
     }
     d[t] = x.d_of(k, first + t);
-    sums[t] = x.sum_of(k, first + t);
+    of[t].read(x, k, first + t);
     for (int v = 0; v < vectors; ++v) {
       V::store(&y[t][v * lanes], k == 0 ? reals(0.0f) : V::load_reals(out.y + t * out.stride + v * lanes));
     }
@@ -57,7 +83,7 @@ BQ_HD void tile(const panel<V>& w, int row, const activations& x, std::int64_t f
       for (int p = 0; p < Planes; ++p) {
 #pragma GCC unroll 16
         for (int t = 0; t < Tokens; ++t) {
-          const ints start(offset[p][t][r * parts + part]);
+          const ints start(of[t].start[p][part][r]);
 #pragma GCC unroll 16
           for (int v = 0; v < vectors; ++v) sum[part][p][t][v] = start;
         }
@@ -102,7 +128,7 @@ BQ_HD void tile(const panel<V>& w, int row, const activations& x, std::int64_t f
 #pragma GCC unroll 16
         for (int m = 0; m < Kind.minimums; ++m) {
           const reals minimum = V::load_reals(w.minimum + (r * Kind.minimums + m) * height + row + v * lanes);
-          sofar = V::fnma(minimum, reals(sums[t][r * Kind.minimums + m]), sofar);
+          sofar = V::fnma(minimum, reals(of[t].sum[m][r]), sofar);
         }
         V::store(to, sofar);
       }

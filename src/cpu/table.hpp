@@ -40,9 +40,9 @@ void strip_product(const unsigned char* const* rows, std::int64_t cols, const ac
 template <class V, any_format F>
 constexpr format_kernels kernels_of() {
   if constexpr (float_format<F>)
-    return {F::id, {}, {}, float_strip_product<V, F>};
+    return {F::id, {}, float_strip_product<V, F>};
   else
-    return {F::id, panel_traits<V, F>::kind, {strip_product<V, F, 1>, strip_product<V, F, 2>}, nullptr};
+    return {F::id, {strip_product<V, F, 1>, strip_product<V, F, 2>}, nullptr};
 }
 
 template <class V, class List>
