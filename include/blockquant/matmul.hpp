@@ -5,6 +5,7 @@
 // the tokens between calls, any position in them, and every instruction set.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -21,10 +22,27 @@ enum class tier {
 };
 // F32, F16 and BF16 weights are multiplied with the f32 activations themselves, in both tiers.
 
+// Memory for what a product computes on the way. Kept by the caller from call to call, it spares every call but the
+// first few its allocations. One product at a time may use it; it grows to what the largest one needs.
+class workspace {
+ public:
+  workspace() noexcept;
+  ~workspace();
+  workspace(workspace&& other) noexcept;
+  workspace& operator=(workspace&& other) noexcept;
+
+  struct contents;
+  contents& get();  // for the library; made by the first call
+
+ private:
+  std::unique_ptr<contents> contents_;
+};
+
 struct matmul_options {
   bq::tier tier = bq::tier::exact;
   executor* threads = nullptr;  // null: the calling thread
   std::string_view isa = {};    // one of isas(); empty: $BQ_ISA, else the best one this machine has
+  workspace* memory = nullptr;  // null: allocated by the call
 };
 
 // x [tokens, cols] and y [tokens, rows] are row-major and contiguous, at any alignment of 4 bytes; y must not overlap

@@ -8,7 +8,9 @@
 // A run with a NaN or an infinity gets d = NaN, so that every output of its token is NaN. A run whose largest value is
 // below 2^-100 counts as zero.
 #pragma once
+#include <cstddef>
 #include <cstdint>
+#include <new>
 
 #include "panel.hpp"
 
@@ -18,14 +20,14 @@ namespace bq::cpu {
 // that are powers of two apart would fight for the same cache lines. What lies beyond `cols` is zero.
 struct activations {
   static constexpr int panel_runs = panel_cols / run;
-  std::int8_t* codes;  // [panels][tokens][planes][panel_cols]
-  float* d;            // [panels][tokens][panel_runs]
-  std::int32_t*
-      sums;  // [panels][tokens][planes][2][panel_runs]: of the codes in the first and the second halves of runs
+  static constexpr std::align_val_t alignment{64};
   std::int64_t cols, tokens;
   int planes;
+  std::int8_t* codes;  // [panels][tokens][planes][panel_cols]
+  float* d;            // [panels][tokens][panel_runs]
+  std::int32_t* sums;  // [panels][tokens][planes][2][panel_runs]: of the codes of the runs' first and second halves
 
-  std::int64_t panels() const { return (cols + panel_cols - 1) / panel_cols; }
+  BQ_HD std::int64_t panels() const { return (cols + panel_cols - 1) / panel_cols; }
   BQ_HD std::int8_t* codes_of(std::int64_t panel, std::int64_t token, int plane) const {
     return codes + ((panel * tokens + token) * planes + plane) * panel_cols;
   }
@@ -33,7 +35,33 @@ struct activations {
   BQ_HD std::int32_t* sums_of(std::int64_t panel, std::int64_t token, int plane) const {
     return sums + ((panel * tokens + token) * planes + plane) * 2 * panel_runs;
   }
+
+  // What codes, d and sums take together; and their division of so many bytes, aligned.
+  BQ_HD std::size_t bytes() const {
+    const int sums_and_d = (2 * planes + 1) * panel_runs * static_cast<int>(sizeof(float));
+    return static_cast<std::size_t>(panels() * tokens * (planes * panel_cols + sums_and_d));
+  }
+  BQ_HD void place(std::byte* memory) {
+    const std::int64_t stretches = panels() * tokens;
+    codes = reinterpret_cast<std::int8_t*>(memory);
+    d = reinterpret_cast<float*>(codes + stretches * planes * panel_cols);
+    sums = reinterpret_cast<std::int32_t*>(d + stretches * panel_runs);
+  }
 };
+
+// What lies beyond the last column.
+BQ_HD void clear_beyond(const activations& out, std::int64_t token) {
+  const std::int64_t panel = out.panels() - 1;
+  const auto runs = static_cast<std::size_t>(out.cols / run - panel * activations::panel_runs);
+  const std::size_t beyond = activations::panel_runs - runs;
+  memset(out.d_of(panel, token) + runs, 0, beyond * sizeof(float));
+  for (int p = 0; p < out.planes; ++p) {
+    memset(out.codes_of(panel, token, p) + runs * run, 0, beyond * run);
+    for (int h = 0; h < 2; ++h) {
+      memset(out.sums_of(panel, token, p) + h * activations::panel_runs + runs, 0, beyond * sizeof(std::int32_t));
+    }
+  }
+}
 
 // Quantises tokens [first, last) of x [tokens][stride >= cols] into the same tokens of `out`.
 template <class V>
@@ -85,6 +113,7 @@ void quantize_activations(const float* x, std::int64_t stride, std::int64_t firs
         for (int h = 0; h < 2; ++h) out.sums_of(panel, token, p)[h * activations::panel_runs + r] = sums[p][h];
       }
     }
+    clear_beyond(out, token);
   }
 }
 

@@ -11,15 +11,16 @@
 #include <vector>
 
 #include "activations.hpp"
+#include "blockquant/activations.hpp"
 #include "blockquant/error.hpp"
 #include "kernels.hpp"
+#include "src/tasks.hpp"
 
 namespace bq {
 
 namespace {
 
 constexpr std::int64_t tokens_per_task = 512;  // a strip's outputs for them stay in the second-level cache
-constexpr std::int64_t tokens_per_quantise = 16;
 constexpr int most_strip_rows = 64;
 
 void check(const matrix& w, std::size_t x, std::int64_t tokens, std::size_t y) {
@@ -46,38 +47,19 @@ void check(const matrix& w, std::size_t x, std::int64_t tokens, std::size_t y) {
        size(tokens, static_cast<std::uint64_t>(std::max<std::int64_t>(w.rows, 1)), "tokens") * (w.rows > 0), y);
 }
 
-void for_each(executor* threads, std::int64_t count, const std::function<void(std::size_t)>& task) {
-  if (threads && count > 1) return threads->run(static_cast<std::size_t>(count), task);
-  for (std::int64_t i = 0; i < count; ++i) task(static_cast<std::size_t>(i));
-}
-
-// The quantised activations and the memory they point into.
-struct quantized_activations {
-  std::vector<std::int8_t> codes;
-  std::vector<float> d;
-  std::vector<std::int32_t> sums;
-  cpu::activations view;
-
-  quantized_activations(std::int64_t tokens, std::int64_t cols, int planes)
-      : view{nullptr, nullptr, nullptr, cols, tokens, planes} {
-    const auto rows = static_cast<std::size_t>(view.panels() * tokens);
-    codes.resize(rows * static_cast<std::size_t>(planes * cpu::panel_cols));
-    d.resize(rows * view.panel_runs);
-    sums.resize(rows * static_cast<std::size_t>(planes) * 2 * view.panel_runs);
-    view.codes = codes.data(), view.d = d.data(), view.sums = sums.data();
-  }
-};
-
 // Memory for one strip's outputs, as many times as threads work at once.
 class output_buffers {
  public:
   using buffer = std::unique_ptr<float[]>;
 
-  explicit output_buffers(std::int64_t floats) : floats_(static_cast<std::size_t>(floats)) {}
-
+  void reserve(std::int64_t floats) {
+    if (floats <= floats_) return;
+    idle_.clear();
+    floats_ = floats;
+  }
   buffer take() {
     const std::lock_guard lock(mutex_);
-    if (idle_.empty()) return std::make_unique_for_overwrite<float[]>(floats_);
+    if (idle_.empty()) return std::make_unique_for_overwrite<float[]>(static_cast<std::size_t>(floats_));
     buffer b = std::move(idle_.back());
     idle_.pop_back();
     return b;
@@ -88,39 +70,54 @@ class output_buffers {
   }
 
  private:
-  const std::size_t floats_;
+  std::int64_t floats_ = 0;
   std::mutex mutex_;
   std::vector<buffer> idle_;
 };
 
+}  // namespace
+
+struct workspace::contents {
+  activations x;
+  output_buffers outputs;
+};
+
+workspace::workspace() noexcept = default;
+workspace::~workspace() = default;
+workspace::workspace(workspace&& other) noexcept = default;
+workspace& workspace::operator=(workspace&& other) noexcept = default;
+
+workspace::contents& workspace::get() {
+  if (!contents_) contents_ = std::make_unique<contents>();
+  return *contents_;
+}
+
+namespace {
+
 class product {
  public:
-  product(const matrix& w, const float* x, std::int64_t tokens, float* y, const matmul_options& options)
+  product(const matrix& w, std::int64_t tokens, float* y, const matmul_options& options, output_buffers& buffers)
       : w_(w),
-        x_(x),
         tokens_(tokens),
         y_(y),
         threads_(options.threads),
         kernels_(cpu::choose(options.isa).get()),
-        buffers_(std::min(tokens, tokens_per_task) * kernels_.strip_rows) {
-    const auto it = std::find_if(kernels_.formats.begin(), kernels_.formats.end(),
-                                 [&](const cpu::format_kernels& f) { return f.id == w.id; });
-    format_ = &*it;
-    planes_ = options.tier == tier::precise ? 2 : 1;
+        buffers_(buffers),
+        format_(*std::find_if(kernels_.formats.begin(), kernels_.formats.end(),
+                              [&](const cpu::format_kernels& f) { return f.id == w.id; })) {
+    buffers_.reserve(std::min(tokens, tokens_per_task) * kernels_.strip_rows);
   }
 
-  void run() {
-    if (format_->float_strip) {
-      return strips([this](const unsigned char* const* rows, std::int64_t first, std::int64_t last, float* y,
-                           std::int64_t stride) { format_->float_strip(rows, w_.cols, x_, first, last, y, stride); });
-    }
-    quantized_activations a(tokens_, w_.cols, planes_);
-    for_each(threads_, (tokens_ + tokens_per_quantise - 1) / tokens_per_quantise, [&](std::size_t i) {
-      const auto first = static_cast<std::int64_t>(i) * tokens_per_quantise;
-      kernels_.quantize(x_, w_.cols, first, std::min(first + tokens_per_quantise, tokens_), a.view);
-    });
+  bool takes_floats() const { return format_.float_strip != nullptr; }
+
+  void run(const float* x) {
     strips([&](const unsigned char* const* rows, std::int64_t first, std::int64_t last, float* y, std::int64_t stride) {
-      format_->strip[planes_ - 1](rows, w_.cols, a.view, first, last, y, stride);
+      format_.float_strip(rows, w_.cols, x, first, last, y, stride);
+    });
+  }
+  void run(const cpu::activations& x) {
+    strips([&](const unsigned char* const* rows, std::int64_t first, std::int64_t last, float* y, std::int64_t stride) {
+      format_.strip[x.planes - 1](rows, w_.cols, x, first, last, y, stride);
     });
   }
 
@@ -129,7 +126,7 @@ class product {
   void strips(const Kernel& kernel) {
     const std::int64_t height = kernels_.strip_rows, count = (w_.rows + height - 1) / height;
     const std::int64_t token_blocks = (tokens_ + tokens_per_task - 1) / tokens_per_task;
-    for_each(threads_, count * token_blocks, [&](std::size_t i) {
+    for_each_task(threads_, count * token_blocks, [&](std::size_t i) {
       const std::int64_t row = static_cast<std::int64_t>(i) % count * height, rows = std::min(height, w_.rows - row);
       const std::int64_t first = static_cast<std::int64_t>(i) / count * tokens_per_task;
       const std::int64_t last = std::min(first + tokens_per_task, tokens_);
@@ -153,14 +150,12 @@ class product {
   }
 
   const matrix& w_;
-  const float* const x_;
   const std::int64_t tokens_;
   float* const y_;
   executor* const threads_;
   const cpu::kernels& kernels_;
-  output_buffers buffers_;
-  const cpu::format_kernels* format_;
-  int planes_;
+  output_buffers& buffers_;
+  const cpu::format_kernels& format_;
 };
 
 }  // namespace
@@ -172,7 +167,35 @@ void matmul(const matrix& w, std::span<const float> x, std::int64_t tokens, std:
     cpu::choose(options.isa);
     return;
   }
-  product(w, x.data(), tokens, y.data(), options).run();
+  workspace own;
+  workspace::contents& memory = (options.memory ? *options.memory : own).get();
+  product p(w, tokens, y.data(), options, memory.outputs);
+  if (p.takes_floats()) return p.run(x.data());
+  memory.x.assign(x, tokens, w.cols, options);
+  p.run(memory.x.view());
+}
+
+void matmul(const matrix& w, const activations& x, std::span<float> y, const matmul_options& options) {
+  if (x.cols() != w.cols) {
+    throw error({.code = errc::bad_shape,
+                 .message = "weights and activations have different columns",
+                 .expected = std::to_string(w.cols),
+                 .found = std::to_string(x.cols())});
+  }
+  if (x.tier() != options.tier) {
+    throw error({.code = errc::invalid_argument,
+                 .message = "the activations were prepared in another tier",
+                 .subject = "tier",
+                 .advice = "assign them with the options that they are multiplied with"});
+  }
+  check(w, x.x().size(), x.tokens(), y.size());
+  if (x.tokens() == 0 || w.rows == 0) {
+    cpu::choose(options.isa);
+    return;
+  }
+  workspace own;
+  product p(w, x.tokens(), y.data(), options, (options.memory ? *options.memory : own).get().outputs);
+  p.takes_floats() ? p.run(x.x().data()) : p.run(x.view());
 }
 
 }  // namespace bq

@@ -4,9 +4,9 @@
 
 #include <random>
 
+#include "../memory.hpp"
 #include "blockquant/gguf.hpp"
 #include "malformed.hpp"
-#include "memory.hpp"
 #include "raw_file.hpp"
 #include "scratch.hpp"
 

@@ -10,13 +10,17 @@ namespace {
 
 std::atomic<std::size_t> in_use, peak, base;
 
-void* allocate(std::size_t bytes) {
-  void* p = std::malloc(bytes ? bytes : 1);
-  if (!p) throw std::bad_alloc();
+void count(void* p) {
   const std::size_t now = in_use += malloc_usable_size(p);
   std::size_t seen = peak;
   while (seen < now && !peak.compare_exchange_weak(seen, now)) {
   }
+}
+
+void* allocate(std::size_t bytes) {
+  void* p = std::malloc(bytes ? bytes : 1);
+  if (!p) throw std::bad_alloc();
+  count(p);
   return p;
 }
 
@@ -26,10 +30,23 @@ void release(void* p) noexcept {
   std::free(p);
 }
 
+void* allocate(std::size_t bytes, std::size_t alignment) {
+  void* p = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+  if (!p) throw std::bad_alloc();
+  count(p);
+  return p;
+}
+
 }  // namespace
 
 void* operator new(std::size_t bytes) { return allocate(bytes); }
 void* operator new[](std::size_t bytes) { return allocate(bytes); }
+void* operator new(std::size_t bytes, std::align_val_t to) { return allocate(bytes, static_cast<std::size_t>(to)); }
+void* operator new[](std::size_t bytes, std::align_val_t to) { return allocate(bytes, static_cast<std::size_t>(to)); }
+void operator delete(void* p, std::align_val_t) noexcept { release(p); }
+void operator delete[](void* p, std::align_val_t) noexcept { release(p); }
+void operator delete(void* p, std::size_t, std::align_val_t) noexcept { release(p); }
+void operator delete[](void* p, std::size_t, std::align_val_t) noexcept { release(p); }
 void operator delete(void* p) noexcept { release(p); }
 void operator delete[](void* p) noexcept { release(p); }
 void operator delete(void* p, std::size_t) noexcept { release(p); }

@@ -1,0 +1,131 @@
+// Activations that are prepared once: the same bits as from f32, for every type, tier and instruction set, however
+// often the object is used again, and without allocations once it has grown.
+#include <blockquant/activations.hpp>
+#include <blockquant/error.hpp>
+#include <string>
+
+#include "../memory.hpp"
+#include "problem.hpp"
+
+namespace {
+
+constexpr bq::tier tiers[] = {bq::tier::exact, bq::tier::precise};
+
+std::vector<float> product(const problem& p, const bq::activations& x, const bq::matmul_options& options) {
+  std::vector<float> y(static_cast<std::size_t>(p.rows * x.tokens()), -1.0f);
+  bq::matmul(p.w(), x, y, options);
+  return y;
+}
+
+template <class Call>
+bq::errc code_of(const Call& call) {
+  try {
+    call();
+  } catch (const bq::error& e) {
+    return e.code();
+  }
+  FAIL("nothing was thrown");
+  return bq::errc::io;
+}
+
+}  // namespace
+
+TEST_CASE("prepared activations serve all types, with the bits of a product from f32") {
+  bq::thread_pool threads(3);
+  for (const bq::tier tier : tiers) {
+    for (const std::string_view isa : bq::isas()) {
+      const bq::matmul_options options{.tier = tier, .threads = &threads, .isa = isa};
+      bq::activations x;
+      std::vector<float> values;
+      for (const bq::type_info& t : bq::types()) {
+        INFO(std::string(t.name) << ", " << std::string(isa));
+        const problem p(t.id, 70, 768, 37);
+        if (values.empty()) {
+          values.assign(p.x.span().begin(), p.x.span().end());
+          x.assign(values, p.tokens, p.cols, options);
+        }
+        REQUIRE(std::memcmp(values.data(), p.x.span().data(), p.x.span().size_bytes()) == 0);
+        CHECK(same_bits(product(p, x, options), p.product(options)));
+      }
+    }
+  }
+}
+
+TEST_CASE("an object that held other activations before gives the same bits") {
+  bq::activations x;
+  bq::workspace memory;
+  for (const bq::tier tier : {bq::tier::precise, bq::tier::exact}) {
+    for (const std::int64_t tokens : {40, 3, 17, 1}) {
+      for (const std::int64_t cols : {1024, 256, 768, 32}) {
+        const problem p(bq::type::q4_0, 9, cols, tokens);
+        const auto expected = p.product({.tier = tier});
+        x.assign(p.x.span(), tokens, cols, {.tier = tier});
+        CHECK(same_bits(product(p, x, {.tier = tier}), expected));
+        CHECK(same_bits(product(p, x, {.tier = tier, .memory = &memory}), expected));
+        CHECK(same_bits(p.product({.tier = tier, .memory = &memory}), expected));
+      }
+    }
+  }
+}
+
+TEST_CASE("what has grown to its size allocates no more") {
+  bq::thread_pool threads(2);
+  bq::activations x;
+  bq::workspace memory;
+  const bq::matmul_options options{.threads = &threads, .memory = &memory};
+  std::vector<float> y(200 * 33);
+  for (const bq::type id : {bq::type::q4_K, bq::type::f16}) {
+    const problem p(id, 200, 512, 33);
+    std::size_t peak = 1;
+    for (int again = 0; again < 50 && peak > 0; ++again) {  // a second thread may come late
+      test::reset_peak_memory();
+      x.assign(p.x.span(), p.tokens, p.cols, options);
+      bq::matmul(p.w(), x, y, options);
+      bq::matmul(p.w(), p.x.span(), p.tokens, y, options);
+      peak = test::peak_memory();
+    }
+    CHECK(peak == 0);
+  }
+}
+
+TEST_CASE("columns that only float types can have") {
+  const problem p(bq::type::f16, 5, 37, 3);
+  bq::activations x;
+  x.assign(p.x.span(), p.tokens, p.cols);
+  CHECK(x.cols() == 37);
+  CHECK(same_bits(product(p, x, {}), p.product()));
+}
+
+TEST_CASE("activations are kept by a move, and where they were is empty and usable") {
+  const problem p(bq::type::q8_0, 5, 64, 3);
+  bq::activations from;
+  from.assign(p.x.span(), p.tokens, p.cols);
+  bq::activations to = std::move(from);
+  CHECK(same_bits(product(p, to, {}), p.product()));
+  CHECK(from.tokens() == 0);
+  from.assign(p.x.span(), p.tokens, p.cols);
+  CHECK(same_bits(product(p, from, {}), p.product()));
+}
+
+TEST_CASE("activations that do not fit the product, or themselves, are errors") {
+  using enum bq::errc;
+  const problem p(bq::type::q8_0, 5, 64, 3);
+  std::vector<float> y(15);
+  bq::activations x;
+  CHECK(code_of([&] { bq::matmul(p.w(), x, {}); }) == bad_shape);
+  CHECK(code_of([&] { x.assign(p.x.span(), 3, 65); }) == bad_shape);
+  CHECK(code_of([&] { x.assign(p.x.span(), -3, 64); }) == bad_shape);
+  CHECK(code_of([&] { x.assign(p.x.span(), 3, 0); }) == bad_shape);
+  CHECK(code_of([&] { x.assign(p.x.span(), 3, INT64_MAX); }) == bad_shape);
+  CHECK(code_of([&] { x.assign(p.x.span(), INT64_MAX, 64); }) == bad_shape);
+  CHECK(code_of([&] { x.assign(p.x.span(), 3, 64, {.isa = "mmx"}); }) == invalid_argument);
+  x.assign(p.x.span(), 6, 32);
+  CHECK(code_of([&] { bq::matmul(p.w(), x, y); }) == bad_shape);
+  x.assign(p.x.span(), 3, 64, {.tier = bq::tier::precise});
+  CHECK(code_of([&] { bq::matmul(p.w(), x, y); }) == invalid_argument);
+  CHECK(code_of([&] { bq::matmul(p.w(), x, std::span(y).first(14), {.tier = bq::tier::precise}); }) == bad_shape);
+  CHECK_THROWS_AS(x.assign(p.x.span(), 4, 64), bq::error);
+  CHECK(x.tokens() == 0);
+  x.assign({}, 0, 64);
+  CHECK_NOTHROW(bq::matmul(p.w(), x, {}));
+}
