@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "blockquant/types.hpp"
+#include "ops.hpp"
 
 namespace bq::cpu {
 
@@ -48,6 +49,7 @@ struct isa {
   bool (*supported)() noexcept;
   const kernels& (*get)() noexcept;
   std::span<const codec> (*codecs)() noexcept;  // in the registry's order
+  const operations& (*ops)() noexcept;
 };
 
 // By name; empty: $BQ_ISA, else the best one. Throws errc::invalid_argument.
@@ -58,16 +60,20 @@ const isa& choose(std::string_view name);
 namespace bq::scalar {
 const cpu::kernels& kernels() noexcept;
 std::span<const cpu::codec> codecs() noexcept;
+const cpu::operations& ops() noexcept;
 }  // namespace bq::scalar
 namespace bq::avx2 {
 const cpu::kernels& kernels() noexcept;
 std::span<const cpu::codec> codecs() noexcept;
+const cpu::operations& ops() noexcept;
 }  // namespace bq::avx2
 namespace bq::avx512 {
 const cpu::kernels& kernels() noexcept;
 std::span<const cpu::codec> codecs() noexcept;
+const cpu::operations& ops() noexcept;
 }  // namespace bq::avx512
 namespace bq::neon {
 const cpu::kernels& kernels() noexcept;
 std::span<const cpu::codec> codecs() noexcept;
+const cpu::operations& ops() noexcept;
 }  // namespace bq::neon

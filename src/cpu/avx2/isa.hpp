@@ -50,6 +50,7 @@ struct isa {
   BQ_HD static reals to_reals(words v) { return _mm256_cvtepi32_ps(v); }  // values below 2^31
   BQ_HD static reals to_reals(ints v) { return _mm256_cvtepi32_ps(v); }
   BQ_HD static words select(words mask, words a, words b) { return _mm256_blendv_epi8(b, a, mask); }
+  BQ_HD static reals select(reals::batch_bool_type mask, reals a, reals b) { return _mm256_blendv_ps(b, a, mask); }
   BQ_HD static words equal(words a, std::uint32_t b) { return _mm256_cmpeq_epi32(a, words(b)); }
   BQ_HD static words less(words a, std::uint32_t b) { return _mm256_cmpgt_epi32(words(b), a); }  // values below 2^31
   BQ_HD static reals fma(reals a, reals b, reals c) { return _mm256_fmadd_ps(a, b, c); }

@@ -48,6 +48,7 @@ struct isa {
   BQ_HD static reals to_reals(words v) { return _mm512_cvtepi32_ps(v); }  // values below 2^31
   BQ_HD static reals to_reals(ints v) { return _mm512_cvtepi32_ps(v); }
   BQ_HD static words select(__mmask16 m, words a, words b) { return _mm512_mask_blend_epi32(m, b, a); }
+  BQ_HD static reals select(reals::batch_bool_type m, reals a, reals b) { return _mm512_mask_blend_ps(m, b, a); }
   BQ_HD static __mmask16 equal(words a, std::uint32_t b) { return _mm512_cmpeq_epu32_mask(a, words(b)); }
   BQ_HD static __mmask16 less(words a, std::uint32_t b) { return _mm512_cmplt_epu32_mask(a, words(b)); }
   BQ_HD static reals fma(reals a, reals b, reals c) { return _mm512_fmadd_ps(a, b, c); }

@@ -82,6 +82,7 @@ struct isa {
   BQ_HD static reals to_reals(words w) { return vcvtq_f32_u32(w.v); }
   BQ_HD static reals to_reals(ints i) { return vcvtq_f32_s32(i.v); }
   BQ_HD static words select(mask m, words a, words b) { return vbslq_u32(m.v, a.v, b.v); }
+  BQ_HD static reals select(mask m, reals a, reals b) { return vbslq_f32(m.v, a.v, b.v); }
   BQ_HD static mask equal(words a, words b) { return a == b; }
   BQ_HD static mask less(words a, words b) { return a < b; }
   BQ_HD static reals fma(reals a, reals b, reals c) { return vfmaq_f32(c.v, a.v, b.v); }

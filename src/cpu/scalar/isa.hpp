@@ -42,6 +42,7 @@ struct isa {
   BQ_HD static reals to_reals(words v) { return static_cast<float>(v); }
   BQ_HD static reals to_reals(ints v) { return static_cast<float>(v); }
   BQ_HD static words select(bool mask, words a, words b) { return mask ? a : b; }
+  BQ_HD static reals select(bool mask, reals a, reals b) { return mask ? a : b; }
   BQ_HD static bool equal(words a, std::uint32_t b) { return a == b; }
   BQ_HD static bool less(words a, std::uint32_t b) { return a < b; }
   BQ_HD static reals fma(reals a, reals b, reals c) { return std::fma(a, b, c); }

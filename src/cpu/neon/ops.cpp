@@ -1,0 +1,7 @@
+// The operations between products.
+#include "isa.hpp"
+#include "src/cpu/attention.hpp"
+
+namespace bq::neon {
+const cpu::operations& ops() noexcept { return cpu::operations_for<isa>; }
+}  // namespace bq::neon
