@@ -1,0 +1,71 @@
+#include "tokenizer/hash_tables.hpp"
+
+#include <xxhash.h>
+
+#include <bit>
+#include <random>
+
+namespace bq_llm {
+namespace {
+
+std::uint64_t new_seed() {
+  std::random_device source;
+  return std::uint64_t{source()} << 32 | source();
+}
+
+std::size_t slots(std::size_t keys) { return std::bit_ceil(2 * keys + 1); }
+
+std::uint64_t key_of(int first, int second) {
+  return std::uint64_t{static_cast<std::uint32_t>(first)} << 32 | static_cast<std::uint32_t>(second);
+}
+
+}  // namespace
+
+text_table::text_table(const std::vector<std::string_view>& texts)
+    : texts_(&texts), seed_(new_seed()), ids_(slots(texts.size()), -1) {
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    int& id = ids_[slot(texts[i])];
+    if (id < 0) {
+      id = static_cast<int>(i);
+    } else if (!duplicate_) {
+      duplicate_ = {id, static_cast<int>(i)};
+    }
+  }
+}
+
+std::size_t text_table::slot(std::string_view text) const {
+  const std::size_t mask = ids_.size() - 1;
+  std::size_t i = XXH3_64bits_withSeed(text.data(), text.size(), seed_) & mask;
+  while (ids_[i] >= 0 && (*texts_)[static_cast<std::size_t>(ids_[i])] != text) i = (i + 1) & mask;
+  return i;
+}
+
+std::optional<int> text_table::find(std::string_view text) const {
+  if (ids_.empty()) return std::nullopt;
+  const int id = ids_[slot(text)];
+  return id < 0 ? std::nullopt : std::optional(id);
+}
+
+pair_table::pair_table(std::size_t capacity) : seed_(new_seed()), entries_(slots(capacity), entry{0, -1}) {}
+
+std::size_t pair_table::slot(std::uint64_t key) const {
+  const std::size_t mask = entries_.size() - 1;
+  std::size_t i = XXH3_64bits_withSeed(&key, sizeof key, seed_) & mask;
+  while (entries_[i].number >= 0 && entries_[i].key != key) i = (i + 1) & mask;
+  return i;
+}
+
+bool pair_table::insert(int first, int second, int number) {
+  entry& place = entries_[slot(key_of(first, second))];
+  if (place.number >= 0) return false;
+  place = {key_of(first, second), number};
+  return true;
+}
+
+std::optional<int> pair_table::find(int first, int second) const {
+  if (entries_.empty()) return std::nullopt;
+  const entry& place = entries_[slot(key_of(first, second))];
+  return place.number < 0 ? std::nullopt : std::optional(place.number);
+}
+
+}  // namespace bq_llm
