@@ -5,7 +5,7 @@ function(blockquant_target target)
   # Bytes and bits of quantisers and decoders are promised on every machine, so no a*b+c may become one rounding.
   target_compile_options(${target} PRIVATE
     $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -ffp-contract=off>
-    $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20 -fmad=false -Xcompiler=-Wall,-Wextra,-Wshadow,-ffp-contract=off>)
+    $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20 --expt-relaxed-constexpr -fmad=false -Xcompiler=-Wall,-Wextra,-Wshadow,-ffp-contract=off>)
   # GCC tells of every std::pair of floats that Arm passes it otherwise than GCC 9 did.
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wno-psabi>)

@@ -1,0 +1,85 @@
+// How weights lie in a GPU's memory: tiles of 16 rows x 256 columns, the same bytes as in the file, in another order,
+// so that a warp loads them 16 bytes a lane and has them where the tensor core's A operand wants them.
+//
+//   matrix   [rows / 16][cols / 256] tiles, both rounded up; what is added is zero bytes, which decode to zero weights
+//   tile     the planes of the format's block in their order, each with the bytes of all 16 rows and all blocks
+//   codes    word i of a plane belongs to lane 4 (row % 8) + i % 4 (of mma m16n8k16: rows g and g + 8, columns by
+//   quad);
+//            a lane's words, by block, by i / 4, by row / 8, go into pieces of 16 bytes (8 where they do not fill 16),
+//            and the pieces of the 32 lanes follow one another
+//   others   [16 rows][blocks] as they are (scales, minimums, high bits of 32 weights in one number)
+//
+// A plane of at least one bit per weight and of whole 16 bytes holds codes. Host and device.
+#pragma once
+#include "formats/decode.hpp"
+
+namespace bq::cuda {
+
+inline constexpr int tile_rows = 16, tile_cols = 256;
+
+template <coded_format F>
+struct tile {
+  static constexpr int blocks = tile_cols / F::block_size;
+  static constexpr int bytes = tile_rows * blocks * static_cast<int>(sizeof(typename F::block));
+  static_assert(tile_cols % F::block_size == 0);
+
+  BQ_HD static constexpr bool holds_codes(const plane& p) {
+    return p.unit == 4 && p.bytes % 16 == 0 && 8 * p.bytes >= F::block_size;
+  }
+
+  // Where byte `at` of a block of this row lies in the tile; a unit of its plane stays together.
+  BQ_HD static constexpr int position(int row, int block, int at) {
+    constexpr auto planes = F::planes();
+    for (const plane& p : planes) {
+      const int inside = at - p.offset;
+      if (inside < 0 || inside >= p.bytes) continue;
+      const int base = tile_rows * blocks * p.offset;
+      if (!holds_codes(p)) return base + (row * blocks + block) * p.bytes + inside;
+      const int lane_words = p.bytes / 16, piece = 2 * lane_words * blocks % 4 == 0 ? 4 : 2;
+      const int word = inside / 4, lane = 4 * (row % 8) + word % 4;
+      const int turn = 2 * (block * lane_words + word / 4) + row / 8;
+      return base + turn / piece * (128 * piece) + lane * (4 * piece) + turn % piece * 4 + inside % 4;
+    }
+    return -1;
+  }
+
+  // visit(position in the tile, offset in the block, bytes) for every unit of a block of this row.
+  template <class Visit>
+  BQ_HD static void for_each_unit(int row, int block, Visit visit) {
+    constexpr auto planes = F::planes();
+    for (const plane& p : planes) {
+      for (int at = p.offset; at < p.offset + p.bytes; at += p.unit) visit(position(row, block, at), at, p.unit);
+    }
+  }
+};
+
+// A block inside a tile as a word source (formats/word.hpp): one word at a time, wherever it lies.
+template <coded_format F>
+struct tile_source : word_access<tile_source<F>> {
+  static constexpr int lanes = 1;
+  const unsigned char* tile_bytes;
+  int row, block;
+
+  BQ_HD tile_source(const void* p, int r, int b) : tile_bytes(static_cast<const unsigned char*>(p)), row(r), block(b) {}
+
+  BQ_HD std::uint32_t load(int offset) const { return at(offset).load(0); }
+  BQ_HD std::uint32_t load16(int offset) const { return at(offset).load16(0); }
+  BQ_HD std::uint32_t load8(int offset) const { return at(offset).load8(0); }
+  BQ_HD float f16(int offset) const { return at(offset).f16(0); }
+  BQ_HD float f32(int offset) const { return at(offset).f32(0); }
+  BQ_HD float e8m0_half(int offset) const { return at(offset).e8m0_half(0); }
+  BQ_HD float ue4m3_half(int offset) const { return at(offset).ue4m3_half(0); }
+
+  BQ_HD static int signed_byte(std::uint32_t word, int index) { return block_source::signed_byte(word, index); }
+  BQ_HD static int unsigned_byte(std::uint32_t word, int index) { return block_source::unsigned_byte(word, index); }
+  BQ_HD static std::uint32_t lookup(std::uint32_t index, const codebook16& table) {
+    return block_source::lookup(index, table);
+  }
+
+ private:
+  BQ_HD block_source at(int offset) const {
+    return block_source(tile_bytes + cuda::tile<F>::position(row, block, offset));
+  }
+};
+
+}  // namespace bq::cuda
