@@ -66,11 +66,15 @@ struct block_lanes {
   };
   BQ_HD static reals load(const float* lanes) { return V::load_reals(lanes); }
 
-  // Blocks under construction are interleaved as packed weights are (row_source.hpp).
+  // Blocks under construction are interleaved field by field: what lies at byte `offset` of a block begins at
+  // count * offset.
   template <class F>
-  struct blocks : row_source<V> {
+  struct blocks : row_reads<blocks<F>, V> {
     unsigned char* to;
-    explicit blocks(unsigned char* interleaved) : row_source<V>(interleaved), to(interleaved) {}
+    explicit blocks(unsigned char* interleaved) : to(interleaved) {}
+    BQ_HD words load(int offset) const { return V::load32(to + count * offset); }
+    BQ_HD words load16(int offset) const { return V::load16(to + count * offset); }
+    BQ_HD words load8(int offset) const { return V::load8(to + count * offset); }
     BQ_HD void store(int offset, ints v) const { V::store(to + count * offset, as_words(v)); }
     BQ_HD void store16(int offset, ints v) const { narrow<std::uint16_t>(offset, v); }
     BQ_HD void store8(int offset, ints v) const { narrow<std::uint8_t>(offset, v); }

@@ -9,6 +9,7 @@
 #pragma once
 #include <algorithm>
 #include <bit>
+#include <numeric>
 #include <utility>
 
 #include "formats/decode.hpp"
@@ -44,26 +45,31 @@ constexpr int folded_zero() {
   return -folded_range<F>().first;
 }
 
+// How a format's codes go into the dot product.
 template <class V, coded_format F>
-struct panel_traits {
-  static constexpr bool folded = small_scale_format<F>;
-  static constexpr int bits = [] {
-    if constexpr (folded)
-      return std::bit_width(static_cast<unsigned>(folded_range<F>().second - folded_range<F>().first));
-    else
-      return has_codebook<F> ? 8 : F::code_bits;
-  }();
-  static constexpr bool unsigned_bytes = V::template unsigned_weights<bits>;
-  static constexpr int zero = [] {
-    if constexpr (folded)
-      return folded_zero<F>() - (unsigned_bytes ? 0 : 128);
-    else
-      return !unsigned_bytes ? 0 : has_codebook<F> ? 128 : F::zero;
-  }();
-  static constexpr panel_kind kind{zero, unsigned_bytes, F::group == run / 2 && !folded,
+struct code_traits {
+  static constexpr bool unsigned_bytes = V::template unsigned_weights < has_codebook<F> ? 8 : F::code_bits > ;
+  static constexpr panel_kind kind{!unsigned_bytes   ? 0
+                                   : has_codebook<F> ? 128
+                                                     : F::zero,
+                                   unsigned_bytes, F::group == run / 2,
                                    !has_min<F>           ? 0
                                    : F::group == run / 2 ? 2
                                                          : 1};
+};
+
+// How a panel's bytes do: where the scales are folded in, the product of scale and code.
+template <class V, coded_format F>
+struct panel_traits : code_traits<V, F> {
+  static constexpr bool folded = false;
+};
+template <class V, small_scale_format F>
+struct panel_traits<V, F> {
+  static constexpr bool folded = true;
+  static constexpr bool unsigned_bytes = V::template unsigned_weights<std::bit_width(
+      static_cast<unsigned>(folded_range<F>().second - folded_range<F>().first))>;
+  static constexpr panel_kind kind{folded_zero<F>() - (unsigned_bytes ? 0 : 128), unsigned_bytes, false,
+                                   code_traits<V, F>::kind.minimums};
 };
 
 template <class V>
@@ -77,8 +83,8 @@ struct panel {
 // Word w of the codes as scale * (code - zero) + folded_zero(), bytes. Computed in 16-bit fields, so that nothing
 // borrows: with scale = s + low it is code * s - low * (most - code) - zero * s + constant, and only the third term is
 // negative.
-template <class V, small_scale_format F>
-BQ_HD auto folded_codes(const row_source<V>& s, int w) {
+template <small_scale_format F, class S>
+BQ_HD auto folded_codes(const S& s, int w) {
   constexpr int low = F::scale_low, most = (1 << F::code_bits) - 1;
   constexpr int constant = low * (most - F::zero) + folded_zero<F>();
   static_assert(low <= 0 && constant >= 0 && folded_zero<F>() <= 255);
@@ -95,57 +101,78 @@ BQ_HD auto folded_codes(const row_source<V>& s, int w) {
   return field(c & 0x00ff00ffu) | field(c >> 8 & 0x00ff00ffu) << 8;
 }
 
-// Word w of the bytes that go into the panel.
-template <class V, coded_format F>
-BQ_HD auto panel_codes(const row_source<V>& s, int w) {
-  using traits = panel_traits<V, F>;
-  if constexpr (traits::folded) {
-    if constexpr (traits::unsigned_bytes)
-      return folded_codes<V, F>(s, w);
-    else
-      return folded_codes<V, F>(s, w) ^ 0x80808080u;
-  } else if constexpr (traits::unsigned_bytes) {
-    if constexpr (has_codebook<F>)
-      return signed_codes<F>(s, w) ^ 0x80808080u;
-    else
-      return F::codes(s, w);
-  } else {
+// Word w of the codes as they go into the dot product.
+template <class V, coded_format F, class S>
+BQ_HD auto product_codes(const S& s, int w) {
+  if constexpr (!code_traits<V, F>::unsigned_bytes)
     return signed_codes<F>(s, w);
+  else if constexpr (has_codebook<F>)
+    return signed_codes<F>(s, w) ^ 0x80808080u;
+  else
+    return F::codes(s, w);
+}
+
+// Word w of the bytes that go into the panel.
+template <class V, coded_format F, class S>
+BQ_HD auto panel_codes(const S& s, int w) {
+  if constexpr (!panel_traits<V, F>::folded)
+    return product_codes<V, F>(s, w);
+  else if constexpr (panel_traits<V, F>::unsigned_bytes)
+    return folded_codes<F>(s, w);
+  else
+    return folded_codes<F>(s, w) ^ 0x80808080u;
+}
+
+// Block b of vector v of the panel.
+template <class V, coded_format F, class S>
+BQ_HD void unpack_block(const S& s, int v, int b, panel<V>& out) {
+  constexpr int height = panel<V>::rows, words = F::block_size / 4;
+  constexpr auto kind = panel_traits<V, F>::kind;
+  constexpr int scale_cols = kind.scale_halves ? run / 2 : run, minimum_cols = kind.minimums == 2 ? run / 2 : run;
+  unsigned char* codes = out.codes + (static_cast<std::ptrdiff_t>(b) * words * height + v * V::lanes) * 4;
+#pragma GCC unroll 8
+  for (int w = 0; w < words; ++w)
+    V::store(codes + static_cast<std::ptrdiff_t>(w) * height * 4, panel_codes<V, F>(s, w));
+  for (int c = 0; c < F::block_size; c += scale_cols) {
+    float* to = out.scale + (b * F::block_size + c) / scale_cols * height + v * V::lanes;
+    if constexpr (panel_traits<V, F>::folded)
+      V::store(to, F::d(s, c / F::group));
+    else
+      V::store(to, group_scale<F>(s, c / F::group));
+  }
+  if constexpr (kind.minimums > 0) {
+    for (int c = 0; c < F::block_size; c += minimum_cols) {
+      V::store(out.minimum + (b * F::block_size + c) / minimum_cols * height + v * V::lanes,
+               group_min<F>(s, c / F::group));
+    }
+  }
+}
+
+// f(source, b) for blocks [0, blocks) that lie one after the other in interleaved words.
+template <class V, coded_format F, class Each>
+BQ_HD void for_blocks(const unsigned char* interleaved, int blocks, const Each& f) {
+  constexpr int bytes = sizeof(typename F::block), phases = 4 / std::gcd(bytes, 4);
+  const auto at = [&](int b) { return interleaved + b * bytes / 4 * 4 * V::lanes; };
+  for (int b = 0; b < blocks; b += phases) {
+    f(row_source<V, 0>(at(b)), b);
+    if constexpr (phases > 1) {
+      if (b + 1 < blocks) f(row_source<V, bytes % 4>(at(b + 1)), b + 1);
+    }
+    if constexpr (phases > 2) {
+      if (b + 2 < blocks) f(row_source<V, 2 * bytes % 4>(at(b + 2)), b + 2);
+      if (b + 3 < blocks) f(row_source<V, 3 * bytes % 4>(at(b + 3)), b + 3);
+    }
   }
 }
 
 // Unpacks blocks [0, blocks) at rows[i] + at into the panel, which then holds blocks * F::block_size columns.
 template <class V, coded_format F>
 void unpack(const unsigned char* const* rows, std::int64_t at, int blocks, panel<V>& out) noexcept {
-  constexpr int height = panel<V>::rows, lanes = V::lanes, words = F::block_size / 4;
-  constexpr auto kind = panel_traits<V, F>::kind;
-  constexpr int scale_cols = kind.scale_halves ? run / 2 : run, minimum_cols = kind.minimums == 2 ? run / 2 : run;
-  constexpr int block_bytes = sizeof(typename F::block), mixed_bytes = lanes * block_bytes;
-  alignas(64) unsigned char mixed[panel_cols / F::block_size * mixed_bytes];
+  constexpr int bytes = sizeof(typename F::block);
+  alignas(64) unsigned char interleaved[(panel_cols / F::block_size * bytes + 3) / 4 * 4 * V::lanes];
   for (int v = 0; v < V::strip; ++v) {
-    // All blocks first: a wide load right after the narrow stores it covers would wait for them.
-    for (int b = 0; b < blocks; ++b) {
-      interleave<V, F>(rows + v * lanes, at + static_cast<std::int64_t>(b) * block_bytes, mixed + b * mixed_bytes);
-    }
-    for (int b = 0; b < blocks; ++b) {
-      const row_source<V> s(mixed + b * mixed_bytes);
-      unsigned char* codes = out.codes + (static_cast<std::ptrdiff_t>(b) * words * height + v * lanes) * 4;
-      for (int w = 0; w < words; ++w)
-        V::store(codes + static_cast<std::ptrdiff_t>(w) * height * 4, panel_codes<V, F>(s, w));
-      for (int c = 0; c < F::block_size; c += scale_cols) {
-        float* to = out.scale + (b * F::block_size + c) / scale_cols * height + v * lanes;
-        if constexpr (panel_traits<V, F>::folded)
-          V::store(to, F::d(s, c / F::group));
-        else
-          V::store(to, group_scale<F>(s, c / F::group));
-      }
-      if constexpr (kind.minimums > 0) {
-        for (int c = 0; c < F::block_size; c += minimum_cols) {
-          V::store(out.minimum + (b * F::block_size + c) / minimum_cols * height + v * lanes,
-                   group_min<F>(s, c / F::group));
-        }
-      }
-    }
+    interleave<V>(rows + v * V::lanes, at, blocks * bytes, interleaved);
+    for_blocks<V, F>(interleaved, blocks, [&](const auto& s, int b) { unpack_block<V, F>(s, v, b, out); });
   }
 }
 

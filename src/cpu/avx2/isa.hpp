@@ -38,7 +38,10 @@ struct isa {
   BQ_HD static words load8(const unsigned char* p) {
     return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
   }
-  BQ_HD static reals load_f16(const unsigned char* p) { return _mm256_cvtph_ps(load128(p)); }
+  BQ_HD static reals f16_to_reals(words w) {
+    const __m256i packed = _mm256_packus_epi32(w, w);  // in each half
+    return _mm256_cvtph_ps(_mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, 0x08)));
+  }
   BQ_HD static void store(unsigned char* p, words v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
 
   BQ_HD static words broadcast(const std::int8_t* x) { return _mm256_set1_epi32(load_int(x)); }
@@ -56,9 +59,10 @@ struct isa {
   BQ_HD static reals fma(reals a, reals b, reals c) { return _mm256_fmadd_ps(a, b, c); }
   BQ_HD static reals fnma(reals a, reals b, reals c) { return _mm256_fnmadd_ps(a, b, c); }
 
-  BQ_HD static reals signed_byte_to_reals(words v, int index) {
-    return _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(v, 24 - 8 * index), 24));
+  BQ_HD static ints signed_byte_to_ints(words v, int index) {
+    return _mm256_srai_epi32(_mm256_slli_epi32(v, 24 - 8 * index), 24);
   }
+  BQ_HD static reals signed_byte_to_reals(words v, int index) { return to_reals(signed_byte_to_ints(v, index)); }
 
   BQ_HD static words lookup(words index, const codebook16& table) {
     const __m128i entries = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table.word));

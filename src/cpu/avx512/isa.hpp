@@ -34,9 +34,7 @@ struct isa {
   BQ_HD static words load8(const unsigned char* p) {
     return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   }
-  BQ_HD static reals load_f16(const unsigned char* p) {
-    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-  }
+  BQ_HD static reals f16_to_reals(words w) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(w)); }
   BQ_HD static void store(unsigned char* p, words v) { _mm512_storeu_si512(p, v); }
 
   BQ_HD static words broadcast(const std::int8_t* x) { return _mm512_set1_epi32(load_int(x)); }
@@ -54,9 +52,10 @@ struct isa {
   BQ_HD static reals fma(reals a, reals b, reals c) { return _mm512_fmadd_ps(a, b, c); }
   BQ_HD static reals fnma(reals a, reals b, reals c) { return _mm512_fnmadd_ps(a, b, c); }
 
-  BQ_HD static reals signed_byte_to_reals(words v, int index) {
-    return _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(v, static_cast<unsigned>(24 - 8 * index)), 24));
+  BQ_HD static ints signed_byte_to_ints(words v, int index) {
+    return _mm512_srai_epi32(_mm512_slli_epi32(v, static_cast<unsigned>(24 - 8 * index)), 24);
   }
+  BQ_HD static reals signed_byte_to_reals(words v, int index) { return to_reals(signed_byte_to_ints(v, index)); }
 
   BQ_HD static words lookup(words index, const codebook16& table) {
     const __m128i entries = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table.word));

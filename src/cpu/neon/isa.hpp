@@ -70,7 +70,7 @@ struct isa {
   BQ_HD static words load8(const unsigned char* p) {
     return vmovl_u16(vget_low_u16(vmovl_u8(vreinterpret_u8_u32(vdup_n_u32(load_word(p))))));
   }
-  BQ_HD static reals load_f16(const unsigned char* p) { return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p))); }
+  BQ_HD static reals f16_to_reals(words w) { return vcvt_f32_f16(vreinterpret_f16_u16(vmovn_u32(w.v))); }
   BQ_HD static void store(unsigned char* p, words w) { vst1q_u8(p, vreinterpretq_u8_u32(w.v)); }
 
   BQ_HD static words broadcast(const std::int8_t* x) { return load_word(x); }
@@ -88,9 +88,10 @@ struct isa {
   BQ_HD static reals fma(reals a, reals b, reals c) { return vfmaq_f32(c.v, a.v, b.v); }
   BQ_HD static reals fnma(reals a, reals b, reals c) { return vfmsq_f32(c.v, a.v, b.v); }
 
-  BQ_HD static reals signed_byte_to_reals(words w, int index) {
-    return vcvtq_f32_s32(vshrq_n_s32(vreinterpretq_s32_u32((w << (24 - 8 * index)).v), 24));
+  BQ_HD static ints signed_byte_to_ints(words w, int index) {
+    return vshrq_n_s32(vreinterpretq_s32_u32((w << (24 - 8 * index)).v), 24);
   }
+  BQ_HD static reals signed_byte_to_reals(words w, int index) { return to_reals(signed_byte_to_ints(w, index)); }
 
   BQ_HD static words lookup(words index, const codebook16& table) {
     return vreinterpretq_u32_u8(vqtbl1q_u8(vreinterpretq_u8_u32(vld1q_u32(table.word)), vreinterpretq_u8_u32(index.v)));

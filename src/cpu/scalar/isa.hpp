@@ -30,7 +30,7 @@ struct isa {
   BQ_HD static words load32(const unsigned char* p) { return load<std::uint32_t>(p); }
   BQ_HD static words load16(const unsigned char* p) { return load<std::uint16_t>(p); }
   BQ_HD static words load8(const unsigned char* p) { return *p; }
-  BQ_HD static reals load_f16(const unsigned char* p) { return f16_to_f32(load16(p)); }
+  BQ_HD static reals f16_to_reals(words w) { return f16_to_f32(w); }
   BQ_HD static void store(unsigned char* p, words v) { memcpy(p, &v, 4); }
 
   BQ_HD static words broadcast(const std::int8_t* x) { return load<std::uint32_t>(x); }
@@ -47,7 +47,8 @@ struct isa {
   BQ_HD static bool less(words a, std::uint32_t b) { return a < b; }
   BQ_HD static reals fma(reals a, reals b, reals c) { return std::fma(a, b, c); }
   BQ_HD static reals fnma(reals a, reals b, reals c) { return std::fma(-a, b, c); }
-  BQ_HD static reals signed_byte_to_reals(words v, int index) { return static_cast<std::int8_t>(v >> (8 * index)); }
+  BQ_HD static ints signed_byte_to_ints(words v, int index) { return static_cast<std::int8_t>(v >> (8 * index)); }
+  BQ_HD static reals signed_byte_to_reals(words v, int index) { return to_reals(signed_byte_to_ints(v, index)); }
 
   BQ_HD static words lookup(words index, const codebook16& table) {
     words out = 0;

@@ -1,0 +1,136 @@
+// The products of a few tokens: blocks of V::lanes rows are interleaved (row_source.hpp) and go into the dot product as
+// they are unpacked, without a panel. The sums and their order are those of src/cpu/product.hpp, so the results are
+// too: where a panel holds scale * code, here the integer sum of each half is multiplied by its scale.
+#pragma once
+#include "product.hpp"
+
+namespace bq::cpu {
+
+inline constexpr int most_matvec_tokens = 8;
+
+// One group of V::lanes rows and `Tokens` tokens, while the columns pass by.
+template <class V, coded_format F, int Tokens, int Planes>
+class matvec_lanes {
+  using ints = typename V::ints;
+  using words = typename V::words;
+  using reals = typename V::reals;
+  static constexpr panel_kind kind = code_traits<V, F>::kind;
+  static constexpr bool folded = panel_traits<V, F>::folded;
+  static constexpr int parts = kind.scale_halves ? 2 : 1, part_words = run / 4 / parts;
+  static constexpr int block_runs = F::block_size / run;
+
+ public:
+  BQ_HD matvec_lanes() {
+    for (int t = 0; t < Tokens; ++t) y_[t] = reals(0.0f);
+  }
+
+  // The stretch of panel_cols columns that comes next.
+  BQ_HD void stretch(const activations& x, std::int64_t panel, std::int64_t first) {
+    for (int t = 0; t < Tokens; ++t) {
+      const std::int64_t token = std::min(first + t, x.tokens - 1);
+      for (int p = 0; p < Planes; ++p) codes_[p][t] = x.codes_of(panel, token, p);
+      d_[t] = x.d_of(panel, token);
+      of_[t].read(x, panel, token);
+    }
+  }
+
+  // Block b of the stretch.
+  template <class S>
+  BQ_HD void block(const S& s, int b) {
+#pragma GCC unroll 8
+    for (int i = 0; i < block_runs; ++i) add_run(s, i, b * block_runs + i);
+  }
+
+  BQ_HD reals y(int t) const { return y_[t]; }
+
+ private:
+  // Run i of the block, run r of the stretch.
+  template <class S>
+  BQ_HD void add_run(const S& s, int i, int r) {
+    ints sum[parts][Planes][Tokens];
+    for (int part = 0; part < parts; ++part) {
+#pragma GCC unroll 2
+      for (int p = 0; p < Planes; ++p) {
+#pragma GCC unroll 8
+        for (int t = 0; t < Tokens; ++t) sum[part][p][t] = ints(of_[t].start[p][part][r]);
+      }
+#pragma GCC unroll 8
+      for (int j = 0; j < part_words; ++j) {
+        const int word = part * part_words + j;
+        const words weights = product_codes<V, F>(s, i * (run / 4) + word);
+#pragma GCC unroll 2
+        for (int p = 0; p < Planes; ++p) {
+#pragma GCC unroll 8
+          for (int t = 0; t < Tokens; ++t) {
+            sum[part][p][t] = V::template dot<kind.unsigned_bytes>(sum[part][p][t], weights,
+                                                                   V::broadcast(codes_[p][t] + r * run + 4 * word));
+          }
+        }
+      }
+    }
+    reals scales[parts], minimums[std::max(1, kind.minimums)];
+    ints factors[parts];  // of integer sums, where a panel's bytes hold them
+    if constexpr (folded) {
+      scales[0] = F::d(s, 2 * i);
+      for (int part = 0; part < 2; ++part)
+        factors[part] = V::signed_byte_to_ints(F::scales(s, (2 * i + part) / 4), (2 * i + part) % 4);
+    } else {
+      for (int part = 0; part < parts; ++part) scales[part] = group_scale<F>(s, parts * i + part);
+    }
+    for (int m = 0; m < kind.minimums; ++m) minimums[m] = group_min<F>(s, kind.minimums * i + m);
+#pragma GCC unroll 8
+    for (int t = 0; t < Tokens; ++t) {
+      ints total[parts];
+      for (int part = 0; part < parts; ++part) {
+        total[part] = sum[part][0][t];
+        if constexpr (Planes == 2) total[part] = (total[part] << 8) - total[part] + sum[part][1][t];
+      }
+      reals scaled;
+      if constexpr (folded) {
+        scaled = V::to_reals(total[0] * factors[0] + total[1] * factors[1]) * scales[0];
+      } else {
+        scaled = V::to_reals(total[0]) * scales[0];
+        if constexpr (parts == 2) scaled = V::fma(V::to_reals(total[1]), scales[1], scaled);
+      }
+      y_[t] = V::fma(scaled, reals(d_[t][r]), y_[t]);
+      for (int m = 0; m < kind.minimums; ++m) y_[t] = V::fnma(minimums[m], reals(of_[t].sum[m][r]), y_[t]);
+    }
+  }
+
+  reals y_[Tokens];
+  const std::int8_t* codes_[Planes][Tokens];
+  const float* d_[Tokens];
+  prologue<kind, Planes> of_[Tokens];
+};
+
+// `count` rows at w, row_bytes apart, times tokens [first, first + Tokens) of x, those that exist: y [tokens, stride].
+template <class V, coded_format F, int Tokens, int Planes>
+void matvec(const unsigned char* w, std::int64_t row_bytes, std::int64_t count, const activations& x,
+            std::int64_t first, float* y, std::int64_t stride) noexcept {
+  constexpr int lanes = V::lanes, bytes = sizeof(typename F::block);
+  constexpr int stretch_bytes = panel_cols / F::block_size * bytes;
+  alignas(64) unsigned char interleaved[(stretch_bytes + 3) / 4 * 4 * lanes];
+  for (std::int64_t row = 0; row < count; row += lanes) {
+    const std::int64_t here = std::min<std::int64_t>(lanes, count - row);
+    const unsigned char* rows[lanes];  // the last row stands in for those beyond it
+    for (std::int64_t i = 0; i < lanes; ++i) rows[i] = w + (row + std::min(i, here - 1)) * row_bytes;
+    matvec_lanes<V, F, Tokens, Planes> sums;
+    for (std::int64_t at = 0; at < row_bytes; at += stretch_bytes) {
+      const int blocks = static_cast<int>(std::min<std::int64_t>(stretch_bytes, row_bytes - at) / bytes);
+      interleave<V>(rows, at, blocks * bytes, interleaved);
+      sums.stretch(x, at / stretch_bytes, first);
+      const unsigned char* next = w + (row + lanes) * row_bytes + at * lanes;
+      for_blocks<V, F>(interleaved, blocks, [&](const auto& s, int b) {
+        for (int i = 0; i < lanes * bytes; i += 64) __builtin_prefetch(next + b * lanes * bytes + i, 0, 2);
+        sums.block(s, b);
+      });
+    }
+    for (int t = 0; t < Tokens && first + t < x.tokens; ++t) {
+      alignas(64) float lane[lanes];
+      V::store(lane, sums.y(t));
+      std::copy_n(lane, here, y + t * stride + row);
+    }
+  }
+}
+
+}  // namespace bq::cpu
