@@ -2,6 +2,7 @@
 // Callers choose an instruction set once per product.
 #pragma once
 #include <cstdint>
+#include <iterator>
 #include <span>
 #include <string_view>
 
@@ -12,21 +13,28 @@ namespace bq::cpu {
 
 struct activations;
 
-// Columns [0, cols) of one strip, all tokens [first, last): y [tokens, stride], strip rows wide. rows[i] is row i of
-// the weights, `strip` of them. Writes every output.
-using strip_fn = void (*)(const unsigned char* const* rows, std::int64_t cols, const activations& x, std::int64_t first,
-                          std::int64_t last, float* y, std::int64_t stride) noexcept;
+// Columns [0, cols) of `strips` strips, all tokens [first, last): y [tokens, stride], the strips wide. rows[i] is row i
+// of the weights. Writes every output.
+using strip_fn = void (*)(const unsigned char* const* rows, int strips, std::int64_t cols, const activations& x,
+                          std::int64_t first, std::int64_t last, float* y, std::int64_t stride) noexcept;
 using quantize_fn = void (*)(const float* x, std::int64_t stride, std::int64_t first, std::int64_t last,
                              const activations& out) noexcept;
 
-// The same for float formats, with the activations as they are: x [tokens, cols].
+// The same for one strip in float formats, with the activations as they are: x [tokens, cols].
 using float_strip_fn = void (*)(const unsigned char* const* rows, std::int64_t cols, const float* x, std::int64_t first,
                                 std::int64_t last, float* y, std::int64_t stride) noexcept;
 
+// Few tokens: `count` rows at w, row_bytes apart, times all tokens from `first` on that it takes. y [tokens, stride].
+using matvec_fn = void (*)(const unsigned char* w, std::int64_t row_bytes, std::int64_t count, const activations& x,
+                           std::int64_t first, float* y, std::int64_t stride) noexcept;
+
+inline constexpr int matvec_tokens[] = {1, 2, 4};
+
 struct format_kernels {
   type id;
-  strip_fn strip[2];           // by planes of the activations, less 1; null for float formats
-  float_strip_fn float_strip;  // null for coded formats
+  matvec_fn matvec[2][std::size(matvec_tokens)];  // by planes of the activations, less 1; null for float formats
+  strip_fn strip[2];                              // by planes of the activations, less 1; null for float formats
+  float_strip_fn float_strip;                     // null for coded formats
 };
 
 struct kernels {

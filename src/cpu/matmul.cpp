@@ -21,6 +21,8 @@ namespace bq {
 namespace {
 
 constexpr std::int64_t tokens_per_task = 512;  // a strip's outputs for them stay in the second-level cache
+constexpr std::int64_t rows_per_matvec = 64;
+constexpr int most_strips = 4;  // they share the activations of a panel while these are in the second-level cache
 constexpr int most_strip_rows = 64;
 
 void check(const matrix& w, std::size_t x, std::int64_t tokens, std::size_t y) {
@@ -105,7 +107,8 @@ class product {
         buffers_(buffers),
         format_(*std::find_if(kernels_.formats.begin(), kernels_.formats.end(),
                               [&](const cpu::format_kernels& f) { return f.id == w.id; })) {
-    buffers_.reserve(std::min(tokens, tokens_per_task) * kernels_.strip_rows);
+    strips_ = takes_floats() ? 1 : most_strips;
+    buffers_.reserve(std::min(tokens, tokens_per_task) * strips_ * kernels_.strip_rows);
   }
 
   bool takes_floats() const { return format_.float_strip != nullptr; }
@@ -116,21 +119,40 @@ class product {
     });
   }
   void run(const cpu::activations& x) {
+    if (tokens_ <= cpu::matvec_tokens[std::size(cpu::matvec_tokens) - 1]) return few(x);
     strips([&](const unsigned char* const* rows, std::int64_t first, std::int64_t last, float* y, std::int64_t stride) {
-      format_.strip[x.planes - 1](rows, w_.cols, x, first, last, y, stride);
+      format_.strip[x.planes - 1](rows, strips_, w_.cols, x, first, last, y, stride);
     });
   }
 
  private:
+  // Rows in pieces that are long enough for prefetching to settle, and short enough to keep all threads busy to the
+  // end.
+  void few(const cpu::activations& x) {
+    const auto& kernels = format_.matvec[x.planes - 1];
+    const auto kernel =
+        kernels[std::lower_bound(std::begin(cpu::matvec_tokens), std::end(cpu::matvec_tokens), tokens_) -
+                std::begin(cpu::matvec_tokens)];
+    const std::int64_t pieces = threads_ ? 8 * threads_->concurrency() : 1;
+    const std::int64_t rows = (w_.rows + pieces - 1) / pieces,
+                       height = std::max(rows_per_matvec, (rows + 15) / 16 * 16);
+    for_each_task(threads_, (w_.rows + height - 1) / height, [&](std::size_t i) {
+      const std::int64_t row = static_cast<std::int64_t>(i) * height;
+      kernel(row_bytes_of(row), row_bytes_of(1) - row_bytes_of(0), std::min(height, w_.rows - row), x, 0, y_ + row,
+             w_.rows);
+    });
+  }
+
   template <class Kernel>
   void strips(const Kernel& kernel) {
-    const std::int64_t height = kernels_.strip_rows, count = (w_.rows + height - 1) / height;
+    const std::int64_t height = strips_ * kernels_.strip_rows, count = (w_.rows + height - 1) / height;
     const std::int64_t token_blocks = (tokens_ + tokens_per_task - 1) / tokens_per_task;
     for_each_task(threads_, count * token_blocks, [&](std::size_t i) {
       const std::int64_t row = static_cast<std::int64_t>(i) % count * height, rows = std::min(height, w_.rows - row);
       const std::int64_t first = static_cast<std::int64_t>(i) / count * tokens_per_task;
       const std::int64_t last = std::min(first + tokens_per_task, tokens_);
-      std::array<const unsigned char*, most_strip_rows> pointers;  // the last row stands in for those beyond it
+      std::array<const unsigned char*, most_strips * most_strip_rows>
+          pointers;  // the last row stands in for those beyond it
       for (std::int64_t r = 0; r < height; ++r) {
         pointers[static_cast<std::size_t>(r)] = row_bytes_of(row + std::min(r, rows - 1));
       }
@@ -156,6 +178,7 @@ class product {
   const cpu::kernels& kernels_;
   output_buffers& buffers_;
   const cpu::format_kernels& format_;
+  int strips_;  // in a task
 };
 
 }  // namespace

@@ -6,8 +6,6 @@
 
 namespace bq::cpu {
 
-inline constexpr int most_matvec_tokens = 8;
-
 // One group of V::lanes rows and `Tokens` tokens, while the columns pass by.
 template <class V, coded_format F, int Tokens, int Planes>
 class matvec_lanes {

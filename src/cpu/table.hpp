@@ -7,6 +7,7 @@
 #include "float_product.hpp"
 #include "formats/registry.hpp"
 #include "kernels.hpp"
+#include "matvec.hpp"
 #include "product.hpp"
 
 namespace bq::cpu {
@@ -21,8 +22,8 @@ BQ_HD void prefetch(const unsigned char* const* rows, std::int64_t at, std::int6
 }
 
 template <class V, coded_format F, int Planes>
-void strip_product(const unsigned char* const* rows, std::int64_t cols, const activations& x, std::int64_t first,
-                   std::int64_t last, float* y, std::int64_t stride) noexcept {
+void strip_product(const unsigned char* const* rows, int strips, std::int64_t cols, const activations& x,
+                   std::int64_t first, std::int64_t last, float* y, std::int64_t stride) noexcept {
   const auto offset_of = [](std::int64_t column) {
     return column / F::block_size * static_cast<std::int64_t>(sizeof(typename F::block));
   };
@@ -30,19 +31,26 @@ void strip_product(const unsigned char* const* rows, std::int64_t cols, const ac
   for (std::int64_t at = 0; at < cols; at += panel_cols) {
     const std::int64_t next = std::min<std::int64_t>(at + panel_cols, cols);
     const std::int64_t after = std::min<std::int64_t>(next + panel_cols, cols);
-    unpack<V, F>(rows, offset_of(at), static_cast<int>((next - at) / F::block_size), p);
-    prefetch<V>(rows, offset_of(next), offset_of(after - next));
-    product<V, panel_traits<V, F>::kind, Planes>(p, x, first, last, at / panel_cols,
-                                                 static_cast<int>((next - at) / run), {y, stride});
+    for (int s = 0; s < strips; ++s) {
+      const unsigned char* const* strip = rows + s * panel<V>::rows;
+      unpack<V, F>(strip, offset_of(at), static_cast<int>((next - at) / F::block_size), p);
+      prefetch<V>(strip, offset_of(next), offset_of(after - next));
+      product<V, panel_traits<V, F>::kind, Planes>(
+          p, x, first, last, at / panel_cols, static_cast<int>((next - at) / run), {y + s * panel<V>::rows, stride});
+    }
   }
 }
 
 template <class V, any_format F>
 constexpr format_kernels kernels_of() {
   if constexpr (float_format<F>)
-    return {F::id, {}, float_strip_product<V, F>};
+    return {F::id, {}, {}, float_strip_product<V, F>};
   else
-    return {F::id, {strip_product<V, F, 1>, strip_product<V, F, 2>}, nullptr};
+    return {F::id,
+            {{matvec<V, F, 1, 1>, matvec<V, F, 2, 1>, matvec<V, F, 4, 1>},
+             {matvec<V, F, 1, 2>, matvec<V, F, 2, 2>, matvec<V, F, 4, 2>}},
+            {strip_product<V, F, 1>, strip_product<V, F, 2>},
+            nullptr};
 }
 
 template <class V, class List>
