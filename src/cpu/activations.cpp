@@ -74,6 +74,7 @@ void activations::assign(std::span<const float> x, std::int64_t tokens, std::int
   next.cols = cols;
   next.tokens = tokens;
   next.planes = options.tier == tier::precise ? 2 : 1;
+  next.group = cpu::run;
   if (cols % cpu::run == 0) {
     c.reserve(next.bytes());
     next.place(c.memory.get());

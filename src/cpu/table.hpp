@@ -9,6 +9,7 @@
 #include "kernels.hpp"
 #include "matvec.hpp"
 #include "product.hpp"
+#include "quantize_activations.hpp"
 
 namespace bq::cpu {
 

@@ -59,6 +59,31 @@ struct isa {
   BQ_HD static reals fma(reals a, reals b, reals c) { return _mm256_fmadd_ps(a, b, c); }
   BQ_HD static reals fnma(reals a, reals b, reals c) { return _mm256_fnmadd_ps(a, b, c); }
 
+  BQ_HD static words max(words a, words b) { return _mm256_max_epu32(a, b); }
+  BQ_HD static ints round(reals v) { return _mm256_cvtps_epi32(v); }  // to nearest even
+
+  // Lane i of the result combines all lanes of v[i].
+  template <class Vector, class Combine>
+  BQ_HD static Vector across(const Vector* v, const Combine& combine) {
+    Vector half[4];  // 128-bit lane k: what is left of v[4k + i]
+    for (int i = 0; i < 4; ++i) {
+      const __m256i a = v[i], b = v[4 + i];
+      half[i] = combine(Vector(_mm256_permute2x128_si256(a, b, 0x20)), Vector(_mm256_permute2x128_si256(a, b, 0x31)));
+    }
+    const auto words_of = [&](__m256i a, __m256i b) {
+      return combine(Vector(_mm256_unpacklo_epi32(a, b)), Vector(_mm256_unpackhi_epi32(a, b)));
+    };
+    const __m256i a = words_of(half[0], half[1]), b = words_of(half[2], half[3]);
+    return combine(Vector(_mm256_unpacklo_epi64(a, b)), Vector(_mm256_unpackhi_epi64(a, b)));
+  }
+
+  // 32 lanes that fit a byte.
+  BQ_HD static void store_bytes(std::int8_t* p, const ints* v) {
+    const __m256i mixed = _mm256_packs_epi16(_mm256_packs_epi32(v[0], v[1]), _mm256_packs_epi32(v[2], v[3]));
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permutevar8x32_epi32(mixed, order));
+  }
+
   BQ_HD static ints signed_byte_to_ints(words v, int index) {
     return _mm256_srai_epi32(_mm256_slli_epi32(v, 24 - 8 * index), 24);
   }

@@ -52,6 +52,32 @@ struct isa {
   BQ_HD static reals fma(reals a, reals b, reals c) { return _mm512_fmadd_ps(a, b, c); }
   BQ_HD static reals fnma(reals a, reals b, reals c) { return _mm512_fnmadd_ps(a, b, c); }
 
+  BQ_HD static words max(words a, words b) { return _mm512_max_epu32(a, b); }
+  BQ_HD static ints round(reals v) { return _mm512_cvtps_epi32(v); }  // to nearest even
+
+  // Lane i of the result combines all lanes of v[i].
+  template <class Vector, class Combine>
+  BQ_HD static Vector across(const Vector* v, const Combine& combine) {
+    const auto halves = [&](__m512i a, __m512i b) {
+      return combine(Vector(_mm512_shuffle_i64x2(a, b, 0x44)), Vector(_mm512_shuffle_i64x2(a, b, 0xee)));
+    };
+    Vector quarter[4];  // 128-bit lane k: what is left of v[4k + i]
+    for (int i = 0; i < 4; ++i) {
+      const __m512i a = halves(v[i], v[4 + i]), b = halves(v[8 + i], v[12 + i]);
+      quarter[i] = combine(Vector(_mm512_shuffle_i64x2(a, b, 0x88)), Vector(_mm512_shuffle_i64x2(a, b, 0xdd)));
+    }
+    const auto words_of = [&](__m512i a, __m512i b) {
+      return combine(Vector(_mm512_unpacklo_epi32(a, b)), Vector(_mm512_unpackhi_epi32(a, b)));
+    };
+    const __m512i a = words_of(quarter[0], quarter[1]), b = words_of(quarter[2], quarter[3]);
+    return combine(Vector(_mm512_unpacklo_epi64(a, b)), Vector(_mm512_unpackhi_epi64(a, b)));
+  }
+
+  // The low bytes of 32 lanes.
+  BQ_HD static void store_bytes(std::int8_t* p, const ints* v) {
+    for (int i = 0; i < 2; ++i) _mm_storeu_si128(reinterpret_cast<__m128i*>(p) + i, _mm512_cvtepi32_epi8(v[i]));
+  }
+
   BQ_HD static ints signed_byte_to_ints(words v, int index) {
     return _mm512_srai_epi32(_mm512_slli_epi32(v, static_cast<unsigned>(24 - 8 * index)), 24);
   }

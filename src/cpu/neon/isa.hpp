@@ -88,6 +88,28 @@ struct isa {
   BQ_HD static reals fma(reals a, reals b, reals c) { return vfmaq_f32(c.v, a.v, b.v); }
   BQ_HD static reals fnma(reals a, reals b, reals c) { return vfmsq_f32(c.v, a.v, b.v); }
 
+  BQ_HD static words max(words a, words b) { return vmaxq_u32(a.v, b.v); }
+  BQ_HD static ints round(reals r) { return vcvtnq_s32_f32(r.v); }  // to nearest even
+
+  // Lane i of the result combines all lanes of v[i].
+  template <class Vector, class Combine>
+  BQ_HD static Vector across(const Vector* v, const Combine& combine) {
+    const auto pairs = [&](Vector a, Vector b) {
+      return combine(Vector(__builtin_shufflevector(a.v, b.v, 0, 2, 4, 6)),
+                     Vector(__builtin_shufflevector(a.v, b.v, 1, 3, 5, 7)));
+    };
+    return pairs(pairs(v[0], v[1]), pairs(v[2], v[3]));
+  }
+
+  // The low bytes of 32 lanes.
+  BQ_HD static void store_bytes(std::int8_t* p, const ints* v) {
+    for (int i = 0; i < 8; i += 4) {
+      const int16x8_t a = vcombine_s16(vmovn_s32(v[i].v), vmovn_s32(v[i + 1].v));
+      const int16x8_t b = vcombine_s16(vmovn_s32(v[i + 2].v), vmovn_s32(v[i + 3].v));
+      vst1q_s8(p + i * lanes, vcombine_s8(vmovn_s16(a), vmovn_s16(b)));
+    }
+  }
+
   BQ_HD static ints signed_byte_to_ints(words w, int index) {
     return vshrq_n_s32(vreinterpretq_s32_u32((w << (24 - 8 * index)).v), 24);
   }

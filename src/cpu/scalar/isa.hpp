@@ -47,6 +47,21 @@ struct isa {
   BQ_HD static bool less(words a, std::uint32_t b) { return a < b; }
   BQ_HD static reals fma(reals a, reals b, reals c) { return std::fma(a, b, c); }
   BQ_HD static reals fnma(reals a, reals b, reals c) { return std::fma(-a, b, c); }
+  BQ_HD static words max(words a, words b) { return a < b ? b : a; }
+  // To nearest even, below 2^22: the sum has no fraction bits.
+  BQ_HD static ints round(reals v) { return static_cast<ints>(f32_to_bits(v + 12582912.0f)) - 0x4b400000; }
+
+  // Lane i of the result combines all lanes of v[i].
+  template <class Vector, class Combine>
+  BQ_HD static Vector across(const Vector* v, const Combine&) {
+    return *v;
+  }
+
+  // The low bytes of 32 lanes.
+  BQ_HD static void store_bytes(std::int8_t* p, const ints* v) {
+    for (int i = 0; i < 32; ++i) p[i] = static_cast<std::int8_t>(v[i]);
+  }
+
   BQ_HD static ints signed_byte_to_ints(words v, int index) { return static_cast<std::int8_t>(v >> (8 * index)); }
   BQ_HD static reals signed_byte_to_reals(words v, int index) { return to_reals(signed_byte_to_ints(v, index)); }
 
