@@ -22,27 +22,32 @@ std::uint64_t key_of(int first, int second) {
 }  // namespace
 
 text_table::text_table(const std::vector<std::string_view>& texts)
-    : texts_(&texts), seed_(new_seed()), ids_(slots(texts.size()), -1) {
+    : texts_(&texts), seed_(new_seed()), entries_(slots(texts.size()), entry{0, -1}) {
   for (std::size_t i = 0; i < texts.size(); ++i) {
-    int& id = ids_[slot(texts[i])];
-    if (id < 0) {
-      id = static_cast<int>(i);
+    const auto [place, tag] = slot(texts[i]);
+    if (entries_[place].id < 0) {
+      entries_[place] = {tag, static_cast<int>(i)};
     } else if (!duplicate_) {
-      duplicate_ = {id, static_cast<int>(i)};
+      duplicate_ = {entries_[place].id, static_cast<int>(i)};
     }
   }
 }
 
-std::size_t text_table::slot(std::string_view text) const {
-  const std::size_t mask = ids_.size() - 1;
-  std::size_t i = XXH3_64bits_withSeed(text.data(), text.size(), seed_) & mask;
-  while (ids_[i] >= 0 && (*texts_)[static_cast<std::size_t>(ids_[i])] != text) i = (i + 1) & mask;
-  return i;
+std::pair<std::size_t, std::uint32_t> text_table::slot(std::string_view text) const {
+  const std::size_t mask = entries_.size() - 1;
+  const std::uint64_t hash = XXH3_64bits_withSeed(text.data(), text.size(), seed_);
+  const auto tag = static_cast<std::uint32_t>(hash >> 32);
+  const auto differs = [&](const entry& e) {
+    return e.tag != tag || (*texts_)[static_cast<std::size_t>(e.id)] != text;
+  };
+  std::size_t i = hash & mask;
+  while (entries_[i].id >= 0 && differs(entries_[i])) i = (i + 1) & mask;
+  return {i, tag};
 }
 
 std::optional<int> text_table::find(std::string_view text) const {
-  if (ids_.empty()) return std::nullopt;
-  const int id = ids_[slot(text)];
+  if (entries_.empty()) return std::nullopt;
+  const int id = entries_[slot(text).first].id;
   return id < 0 ? std::nullopt : std::optional(id);
 }
 

@@ -22,11 +22,15 @@ class text_table {
   std::optional<std::pair<int, int>> duplicate() const { return duplicate_; }
 
  private:
-  std::size_t slot(std::string_view text) const;  // where it is, or would be
+  struct entry {
+    std::uint32_t tag;  // of the hash: spares most looks at other texts
+    int id;             // -1: empty
+  };
+  std::pair<std::size_t, std::uint32_t> slot(std::string_view text) const;  // where it is or would be, and its tag
 
   const std::vector<std::string_view>* texts_ = nullptr;
   std::uint64_t seed_ = 0;
-  std::vector<int> ids_;  // a power of two of them; -1: empty
+  std::vector<entry> entries_;  // a power of two of them
   std::optional<std::pair<int, int>> duplicate_;
 };
 

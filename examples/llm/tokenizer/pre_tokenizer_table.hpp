@@ -8,7 +8,7 @@
 namespace bq_llm {
 
 struct pre_tokenizer_rule {
-  std::array<std::string_view, 4> expressions;  // those that are not empty, in order
+  std::array<std::string_view, 6> expressions;  // those that are not empty, in order
   bool whole_words = false;                     // see pre_tokenizer
   bool adds_bos = false;
 };

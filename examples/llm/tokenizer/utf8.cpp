@@ -77,6 +77,10 @@ std::string repaired_utf8(std::string_view text) {
 
 bool is_utf8(std::string_view text) {
   while (!text.empty()) {
+    if (static_cast<unsigned char>(text[0]) < 0x80) {
+      text.remove_prefix(1);
+      continue;
+    }
     const code_point next = decode_utf8(text);
     if (next.bytes != announced_bytes(static_cast<unsigned char>(text[0])) ||
         !is_scalar_value(next.value, next.bytes)) {

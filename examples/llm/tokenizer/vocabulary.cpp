@@ -82,13 +82,20 @@ void vocabulary::read_tokens(const bq::gguf::metadata& metadata) {
                      .found = std::to_string(tokens.size()) + " tokens"});
   }
   std::vector<std::size_t> ends;
+  ends.reserve(tokens.size());
+  bytes_.reserve(tokens.encoding().size());
+  texts_.reserve(tokens.size());
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     const std::string_view text = *tokens.as_string(i);
     if (text.size() > most_token_bytes) throw_bad_token(i, text, "a token that is too long");
     if (!is_utf8(text)) throw_bad_token(i, text, "a token that is not UTF-8");
     if (text.find('\0') != std::string_view::npos) throw_bad_token(i, text, "a token that holds NUL");
     // llama.cpp's name for it; two empty tokens then differ.
-    bytes_ += text.empty() ? "[EMPTY_" + std::to_string(i) + "]" : text;
+    if (text.empty()) {
+      bytes_ += "[EMPTY_" + std::to_string(i) + "]";
+    } else {
+      bytes_ += text;
+    }
     ends.push_back(bytes_.size());
   }
   for (std::size_t i = 0, begin = 0; i < ends.size(); begin = ends[i++]) {
@@ -117,6 +124,7 @@ void vocabulary::read_kinds(const bq::gguf::metadata& metadata) {
 void vocabulary::read_scores(const bq::gguf::metadata& metadata) {
   const bq::gguf::value& scores = require_array(metadata, scores_key, false, "arr of f32: the tokens' scores");
   require_length(scores, scores_key, texts_.size());
+  scores_.reserve(texts_.size());
   for (std::size_t i = 0; i < texts_.size(); ++i) {
     scores_.push_back(static_cast<float>(*scores.as_float(i)));
     if (!std::isfinite(scores_[i])) {
@@ -130,6 +138,9 @@ void vocabulary::read_scores(const bq::gguf::metadata& metadata) {
 
 void vocabulary::make_pieces(vocabulary_model model) {
   std::vector<std::size_t> ends;
+  ends.reserve(texts_.size());
+  pieces_.reserve(texts_.size());
+  piece_bytes_.reserve(bytes_.size());
   for (int id = 0; id < size(); ++id) {
     if (is_special(id)) {
       piece_bytes_ += text(id);
