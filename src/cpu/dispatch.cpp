@@ -25,10 +25,13 @@ namespace {
 bool always() noexcept { return true; }
 
 #ifdef BLOCKQUANT_X86
-// clang 14 cannot be asked for F16C by name.
+// clang 14 cannot be asked for F16C by name. Asked once: in a virtual machine the answer costs tens of microseconds.
 bool has_f16c() noexcept {
-  unsigned a, b, c, d;
-  return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+  static const bool has = [] {
+    unsigned a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+  }();
+  return has;
 }
 bool has_avx2() noexcept { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c(); }
 bool has_avx512() noexcept {
