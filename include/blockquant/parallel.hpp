@@ -18,7 +18,8 @@ class executor {
 };
 
 // A fixed set of threads. Tasks are handed out one by one, so that a worker that the system deschedules holds up
-// nobody; waiting threads sleep. run() may be called by one thread at a time.
+// nobody. Threads that wait look for more work for 0.1 ms before they sleep, unless there are more of them than
+// processors. run() may be called by one thread at a time.
 class thread_pool final : public executor {
  public:
   // `threads` counts the calling thread; 0 means one per hardware thread. Throws errc::invalid_argument above 1024,
