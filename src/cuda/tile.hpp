@@ -3,11 +3,13 @@
 //
 //   matrix   [rows / 16][cols / 256] tiles, both rounded up; what is added is zero bytes, which decode to zero weights
 //   tile     the planes of the format's block in their order, each with the bytes of all 16 rows and all blocks
-//   codes    word i of a plane belongs to lane 4 (row % 8) + i % 4 (of mma m16n8k16: rows g and g + 8, columns by
-//   quad);
-//            a lane's words, by block, by i / 4, by row / 8, go into pieces of 16 bytes (8 where they do not fill 16),
-//            and the pieces of the 32 lanes follow one another
+//   lane     four consecutive columns of rows g and g + 8 belong to lane 4 g + columns / 4 % 4, as in mma m16n8k16 with
+//            columns 4q, 4q + 1 | 4q + 2, 4q + 3 of each 16 in the places k = 2q, 2q + 1 | 2q + 8, 2q + 9
+//   codes    word i of a plane belongs to lane 4 (row % 8) + i % 4; a lane's words, by block, by i / 4, by row / 8,
+//            go into pieces of 16 bytes (8 where they do not fill 16), and the pieces of the 32 lanes follow one
+//            another
 //   others   [16 rows][blocks] as they are (scales, minimums, high bits of 32 weights in one number)
+//   floats   four columns of a row are one word of 8 or 16 bytes, placed as words of codes are
 //
 // A plane of at least one bit per weight and of whole 16 bytes holds codes. Host and device.
 #pragma once
@@ -15,9 +17,9 @@
 
 namespace bq::cuda {
 
-inline constexpr int tile_rows = 16, tile_cols = 256;
+inline constexpr int tile_rows = 16, tile_cols = 256, step_cols = 16, tile_steps = tile_cols / step_cols;
 
-template <coded_format F>
+template <any_format F>
 struct tile {
   static constexpr int blocks = tile_cols / F::block_size;
   static constexpr int bytes = tile_rows * blocks * static_cast<int>(sizeof(typename F::block));
@@ -26,21 +28,29 @@ struct tile {
   BQ_HD static constexpr bool holds_codes(const plane& p) {
     return p.unit == 4 && p.bytes % 16 == 0 && 8 * p.bytes >= F::block_size;
   }
+  // Words of a plane of codes that a lane has, and how many of them make a piece.
+  BQ_HD static constexpr int lane_words(const plane& p) { return 2 * blocks * (p.bytes / 16); }
+  BQ_HD static constexpr int piece_words(const plane& p) { return lane_words(p) % 4 == 0 ? 4 : 2; }
 
   // Where byte `at` of a block of this row lies in the tile; a unit of its plane stays together.
   BQ_HD static constexpr int position(int row, int block, int at) {
-    constexpr auto planes = F::planes();
-    for (const plane& p : planes) {
-      const int inside = at - p.offset;
-      if (inside < 0 || inside >= p.bytes) continue;
-      const int base = tile_rows * blocks * p.offset;
-      if (!holds_codes(p)) return base + (row * blocks + block) * p.bytes + inside;
-      const int lane_words = p.bytes / 16, piece = 2 * lane_words * blocks % 4 == 0 ? 4 : 2;
-      const int word = inside / 4, lane = 4 * (row % 8) + word % 4;
-      const int turn = 2 * (block * lane_words + word / 4) + row / 8;
-      return base + turn / piece * (128 * piece) + lane * (4 * piece) + turn % piece * 4 + inside % 4;
+    if constexpr (float_format<F>) {
+      constexpr int size = static_cast<int>(sizeof(typename F::block)), pieces = 4 / size;
+      const int lane = 4 * (row % 8) + block / 4 % 4, turn = 2 * (block / step_cols) + row / 8;
+      return turn / pieces * 512 + lane * 16 + turn % pieces * (4 * size) + block % 4 * size + at;
+    } else {
+      constexpr auto planes = F::planes();
+      for (const plane& p : planes) {
+        const int inside = at - p.offset;
+        if (inside < 0 || inside >= p.bytes) continue;
+        const int base = tile_rows * blocks * p.offset;
+        if (!holds_codes(p)) return base + (row * blocks + block) * p.bytes + inside;
+        const int piece = piece_words(p), word = inside / 4, lane = 4 * (row % 8) + word % 4;
+        const int turn = 2 * (block * (p.bytes / 16) + word / 4) + row / 8;
+        return base + turn / piece * (128 * piece) + lane * (4 * piece) + turn % piece * 4 + inside % 4;
+      }
+      return -1;
     }
-    return -1;
   }
 
   // visit(position in the tile, offset in the block, bytes) for every unit of a block of this row.

@@ -1,0 +1,44 @@
+// The instructions that GPU architectures differ in, each behind one name. `arch` is the architecture being compiled
+// for, 10 * major + minor, and chooses with `if constexpr` in templates; host code sees 0.
+#pragma once
+#include <cuda_fp16.h>
+
+#include <cstdint>
+
+namespace bq::cuda {
+
+#if defined(__CUDA_ARCH__)
+inline constexpr int arch = __CUDA_ARCH__ / 10;
+#else
+inline constexpr int arch = 0;
+#endif
+
+// c += a * b for a tile of 16 rows x 8 tokens x 16 columns: f16 operands, f32 sums.
+template <int Arch = arch>
+__device__ __forceinline__ void mma(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
+  if constexpr (Arch >= 80) {
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+  } else {
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(b0));
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[2]), "r"(a[3]), "r"(b1));
+  }
+}
+
+// Programmatic dependent launch: lets the stream's next kernel start now / waits until the kernels before this one are
+// complete and what they wrote can be read.
+template <int Arch = arch>
+__device__ __forceinline__ void launch_dependents() {
+  if constexpr (Arch >= 90) asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+}
+template <int Arch = arch>
+__device__ __forceinline__ void wait_for_predecessors() {
+  if constexpr (Arch >= 90) asm volatile("griddepcontrol.wait;" ::: "memory");
+}
+
+}  // namespace bq::cuda

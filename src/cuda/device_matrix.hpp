@@ -1,0 +1,32 @@
+// What a device_matrix owns and kernels are given: tiles (tile.hpp) and a factor for every row (fragment.cuh).
+#pragma once
+#include "blockquant/cuda.hpp"
+#include "check.hpp"
+#include "tile.hpp"
+
+namespace bq::cuda {
+
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+struct device_matrix::contents {
+  type id;
+  std::int64_t rows, cols;
+  std::int64_t row_tiles, col_tiles, tile_bytes;
+  device_array<unsigned char> tiles;  // [row_tiles][col_tiles][tile_bytes]
+  device_array<float> factors;        // [row_tiles * 16]: f, a power of two; 1 for rows that are not there
+};
+
+// The kernels that move blocks of one format into tiles and back (repack.cu).
+struct repacker {
+  type id;
+  int block_size, tile_bytes;
+  bool activation_only;
+  // blocks: `rows` rows of cols weights; tiles: [ceil(rows / 16)][col_tiles]; factors: of those rows, rounded up.
+  void (*pack)(const unsigned char* blocks, std::int64_t rows, std::int64_t cols, unsigned char* tiles, float* factors,
+               stream s);
+  void (*unpack)(const unsigned char* tiles, std::int64_t rows, std::int64_t cols, unsigned char* blocks, stream s);
+};
+
+const repacker& repacker_of(type id);  // a type of the registry
+
+}  // namespace bq::cuda

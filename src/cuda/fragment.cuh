@@ -1,0 +1,138 @@
+// From a tile's bytes in shared memory to A operands of the tensor core (mma m16n8k16, and wgmma with A in registers:
+// warp i of the group takes the i-th tile of 64 rows). This fixes the numerics of every product on the GPU:
+//
+//   weight'      = round_f16(code * S - M), one fused multiply-add; codes enter as f16 subnormals, code * 2^-24
+//   S            = round_f16(scale * f), M = round_f16(min * f * 2^-24) + zero * 2^-24 * S
+//   f            a power of two for each row, which brings the row's largest |scale| into [2^14, 2^15) (row_factor.hpp)
+//   activation'  = round_f16(activation * 2^e), e for each token, from the token's largest magnitude alone
+//   sums         f32, by the tensor core, over the steps of 16 columns of a section of 1024 columns in their order;
+//                then the sections, in f32, in their order: ((section 0 + section 1) + section 2) ...
+//   output       = sum * (2^24 / f) * 2^-e
+//
+// Formats with an f16 scale per group and no minimum have S exactly: their weights are the exact values rounded to f16
+// once. Scales that are products (K formats) and minimums are rounded to f16 before; F16 weights enter as they are,
+// BF16 and F32 as round_f16(weight * f * 2^-24). f16 rounds in absolute steps of 2^-24 below 2^-14.
+#pragma once
+#include <utility>
+
+#include "arch.cuh"
+#include "lane.hpp"
+
+namespace bq::cuda {
+
+inline constexpr int section_cols = 1024, section_tiles = section_cols / tile_cols;
+
+template <class T>
+__device__ __forceinline__ __half2 half2_of(T bits) {
+  static_assert(sizeof(T) == sizeof(__half2));
+  return *reinterpret_cast<const __half2*>(&bits);
+}
+__device__ __forceinline__ std::uint32_t bits_of(__half2 v) { return *reinterpret_cast<const std::uint32_t*>(&v); }
+
+// A operands of tiles of format F. A warp first stages the scales of a tile: (S, M) of every row and group, as half2,
+// in `staged_bytes` of shared memory of its own; then any step can be asked for. Both want __syncwarp() around staging.
+template <any_format F>
+struct fragments {
+  static constexpr int groups = [] {
+    if constexpr (coded_format<F>) return tile_cols / F::group;
+    return 0;
+  }();
+  static constexpr int staged_bytes = tile_rows * groups * 4;
+
+  // f0, f1: the factors f of rows lane / 4 and lane / 4 + 8.
+  __device__ __forceinline__ static void stage(const unsigned char* tile_bytes, int lane, float f0, float f1,
+                                               unsigned char* staged) {
+    if constexpr (groups > 0) {
+      constexpr int share = groups > 1 ? groups / 2 : 1;  // of each lane: half of one row's groups
+      const int half = lane & 1, first = (lane >> 1 & 1) * share, row = lane / 4 + 8 * half;
+      if (first >= groups) return;
+      const float f = half ? f1 : f0;
+      constexpr int block_groups = F::block_size / F::group;
+      std::uint32_t pairs[share];
+#pragma unroll
+      for (int i = 0; i < share; ++i) {
+        const int g = first + i;
+        const unit_source<F> s(tile_bytes, row, g / block_groups);
+        const __half scale = __float2half_rn(group_scale<F>(s, g % block_groups) * f);
+        __half bias = __hmul(scale, __ushort_as_half(static_cast<unsigned short>(code_zero<F>)));  // zero * 2^-24
+        if constexpr (has_min<F>) {
+          const __half minimum = __float2half_rn(group_min<F>(s, g % block_groups) * (f * 0x1p-24f));
+          bias = code_zero<F> == 0 ? minimum : __hadd(bias, minimum);
+        }
+        pairs[i] = bits_of(__halves2half2(scale, __hneg(bias)));
+      }
+      auto* to = reinterpret_cast<std::uint32_t*>(staged) + row * groups + first;
+      if constexpr (share % 4 == 0) {
+#pragma unroll
+        for (int i = 0; i < share; i += 4) {
+          *reinterpret_cast<uint4*>(to + i) = make_uint4(pairs[i], pairs[i + 1], pairs[i + 2], pairs[i + 3]);
+        }
+      } else {
+#pragma unroll
+        for (int i = 0; i < share; ++i) to[i] = pairs[i];
+      }
+    }
+  }
+
+  // The A operand of one step of 16 columns: a[0], a[2] of row lane / 4, a[1], a[3] of row lane / 4 + 8.
+  template <int Step>
+  __device__ __forceinline__ static void load(const unsigned char* tile_bytes, const unsigned char* staged, int lane,
+                                              float f0, float f1, std::uint32_t (&a)[4]) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      if constexpr (coded_format<F>) {
+        const std::uint32_t codes = lane_codes<F>(tile_bytes, lane, half, Step);
+        const __half2 pair = half2_of(staged_pair<Step>(staged, lane / 4 + 8 * half));
+        const __half2 scale = __low2half2(pair), bias = __high2half2(pair);
+        a[half] = bits_of(__hfma2(half2_of(__byte_perm(codes, 0, 0x4140)), scale, bias));
+        a[half + 2] = bits_of(__hfma2(half2_of(__byte_perm(codes, 0, 0x4342)), scale, bias));
+      } else {
+        const unsigned char* at = tile_bytes + tile<F>::position(8 * half, Step * step_cols, 0) + lane * 16;
+        load_floats(at, (half ? f1 : f0) * 0x1p-24f, a[half], a[half + 2]);
+      }
+    }
+  }
+
+ private:
+  template <int Step>
+  __device__ __forceinline__ static std::uint32_t staged_pair(const unsigned char* staged, int row) {
+    constexpr int group = Step * step_cols / F::group;
+    if constexpr (groups % 4 == 0) {
+      const uint4 four = *reinterpret_cast<const uint4*>(staged + 4 * (row * groups + group / 4 * 4));
+      return group % 4 == 0 ? four.x : group % 4 == 1 ? four.y : group % 4 == 2 ? four.z : four.w;
+    } else {
+      return reinterpret_cast<const std::uint32_t*>(staged)[row * groups + group];
+    }
+  }
+
+  // Four weights of a row. F16's factor is one.
+  __device__ __forceinline__ static void load_floats(const unsigned char* at, float factor, std::uint32_t& low,
+                                                     std::uint32_t& high) {
+    if constexpr (F::id == type::f16) {
+      const uint2 words = *reinterpret_cast<const uint2*>(at);
+      low = words.x;
+      high = words.y;
+    } else {
+      float x[4];
+      if constexpr (sizeof(typename F::block) == 4) {
+        const float4 v = *reinterpret_cast<const float4*>(at);
+        x[0] = v.x, x[1] = v.y, x[2] = v.z, x[3] = v.w;
+      } else {
+        const uint2 v = *reinterpret_cast<const uint2*>(at);
+        x[0] = bf16_to_f32(v.x & 0xffffu), x[1] = bf16_to_f32(v.x >> 16);
+        x[2] = bf16_to_f32(v.y & 0xffffu), x[3] = bf16_to_f32(v.y >> 16);
+      }
+      low = bits_of(__floats2half2_rn(x[0] * factor, x[1] * factor));
+      high = bits_of(__floats2half2_rn(x[2] * factor, x[3] * factor));
+    }
+  }
+};
+
+// visit(std::integral_constant<int, step>) for the steps of a tile in order.
+template <class Visit>
+__device__ __forceinline__ void for_each_step(Visit visit) {
+  [&]<int... Step>(std::integer_sequence<int, Step...>) { (visit(std::integral_constant<int, Step>{}), ...); }
+  (std::make_integer_sequence<int, tile_steps>{});
+}
+
+}  // namespace bq::cuda
