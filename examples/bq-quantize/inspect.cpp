@@ -6,7 +6,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "progress.hpp"
+#include "program/progress.hpp"
 
 namespace bq_quantize {
 
@@ -113,7 +113,8 @@ void print_json(const bq::gguf::model& model) {
 void print_text(const bq::gguf::model& model, bool all) {
   for (const auto& s : model.shards()) {
     fmt::print("{}: {}, GGUF {}, {} endian, alignment {}, data at {}\n", bq::printable(s.path, std::string::npos),
-               human_bytes(s.file_bytes), s.version, s.big_endian ? "big" : "little", s.alignment, s.data_offset);
+               bq_program::human_bytes(s.file_bytes), s.version, s.big_endian ? "big" : "little", s.alignment,
+               s.data_offset);
   }
   fmt::print("\nMetadata ({} keys)\n", model.metadata().entries().size());
   for (const auto& [key, v] : model.metadata().entries()) {
@@ -126,17 +127,19 @@ void print_text(const bq::gguf::model& model, bool all) {
     const std::string type =
         label.owner == "ggml" || label.owner.empty() ? label.name : label.name + " of " + label.owner;
     fmt::print("  {:<40} {:<8} {:>24}  {:>10}  at {}\n", bq::printable(t.name), type,
-               fmt::format("{}", fmt::join(shape(t), " x ")), human_bytes(t.bytes), t.offset);
+               fmt::format("{}", fmt::join(shape(t), " x ")), bq_program::human_bytes(t.bytes), t.offset);
     elements += static_cast<std::uint64_t>(t.elements());
     bytes += t.bytes;
   }
   fmt::print("\nTypes\n");
   for (const auto& [type, s] : sum_by_type(model)) {
-    fmt::print("  {:<8} {:>6} tensors  {:>14} weights  {:>10}\n", type, s.tensors, s.elements, human_bytes(s.bytes));
+    fmt::print("  {:<8} {:>6} tensors  {:>14} weights  {:>10}\n", type, s.tensors, s.elements,
+               bq_program::human_bytes(s.bytes));
   }
   if (elements > 0) {
     fmt::print("  all      {:>6} tensors  {:>14} weights  {:>10}  {:.3f} bits per weight\n", model.tensors().size(),
-               elements, human_bytes(bytes), 8.0 * static_cast<double>(bytes) / static_cast<double>(elements));
+               elements, bq_program::human_bytes(bytes),
+               8.0 * static_cast<double>(bytes) / static_cast<double>(elements));
   }
 }
 

@@ -3,15 +3,14 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <blockquant/error.hpp>
 #include <blockquant/types.hpp>
 #include <cctype>
 #include <charconv>
-#include <csignal>
 #include <nlohmann/json.hpp>
 
 #include "inspect.hpp"
 #include "mix.hpp"
+#include "program/failure.hpp"
 #include "quantize_command.hpp"
 #include "verify.hpp"
 
@@ -84,26 +83,6 @@ int list_types(bool json) {
       fmt::print("        {:<10} {:5.2f} blocks of {}\n", t.name, t.bits_per_weight(), t.block_size);
   }
   return 0;
-}
-
-void print_error(const bq::error& e, bool json) {
-  if (!json) {
-    fmt::print(stderr, "bq-quantize: {}\n", e.what());
-    return;
-  }
-  const bq::error_info& i = e.info();
-  nlohmann::ordered_json out{{"code", bq::name(i.code)}, {"message", i.message}};
-  const auto add = [&](const char* key, const std::string& text) {
-    if (!text.empty()) out[key] = text;
-  };
-  add("file", i.file);
-  add("subject", bq::printable(i.subject, std::string::npos));
-  if (i.offset) out["offset"] = *i.offset;
-  add("expected", i.expected);
-  add("found", i.found);
-  add("advice", i.advice);
-  fmt::print("{}\n", nlohmann::ordered_json{{"error", out}}.dump(2, ' ', false,
-                                                                 nlohmann::ordered_json::error_handler_t::replace));
 }
 
 // The options of the main command, written into `r`. Texts that need parsing are parsed by the returned callback.
@@ -191,7 +170,7 @@ std::function<void()> add_quantize_options(CLI::App& app, quantize_request& r) {
       ->type_name("FILE");
   work->add_flag("--json", r.json, "print the plan or the result as JSON, errors too");
   work->add_flag_callback(
-      "-q,--quiet", [&r] { r.style = progress_style::quiet; }, "no progress");
+      "-q,--quiet", [&r] { r.style = bq_program::progress_style::quiet; }, "no progress");
 
   return [&r, t] {
     recipe line;
@@ -214,7 +193,6 @@ std::function<void()> add_quantize_options(CLI::App& app, quantize_request& r) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::signal(SIGXFSZ, SIG_IGN);  // a file size limit is an error message, not a death
   CLI::App app(description, "bq-quantize");
   app.set_version_flag("--version", BQ_QUANTIZE_VERSION);
   app.require_subcommand(0, 1);
@@ -222,7 +200,7 @@ int main(int argc, char** argv) {
   quantize_request request;
   const auto parse_texts = add_quantize_options(app, request);
 
-  bool json = false;
+  bool json = false;  // of subcommands
   std::string path;
   int threads = 0;
   inspect_options inspection;
@@ -237,10 +215,9 @@ int main(int argc, char** argv) {
   inspect_app->add_flag("--all", inspection.all, "print long values in full");
   verify_app->add_option("-t,--threads", threads, "threads; all cores if not given")->check(CLI::Range(1, 1024));
   verify_app->add_flag_callback(
-      "-q,--quiet", [&] { verification.style = progress_style::quiet; }, "no progress");
+      "-q,--quiet", [&] { verification.style = bq_program::progress_style::quiet; }, "no progress");
 
-  try {
-    app.parse(argc, argv);
+  return bq_program::run_command(app, argc, argv, json, [&] {
     json = json || request.json;
     if (*types_app) return list_types(json);
     if (*inspect_app) {
@@ -255,13 +232,5 @@ int main(int argc, char** argv) {
     }
     parse_texts();
     return quantize_command(std::move(request));
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : 2;
-  } catch (const bq::error& e) {
-    print_error(e, json);
-    return e.code() == bq::errc::invalid_argument ? 2 : 1;
-  } catch (const std::exception& e) {
-    print_error(bq::error({.code = bq::errc::io, .message = e.what()}), json);
-    return 1;
-  }
+  });
 }

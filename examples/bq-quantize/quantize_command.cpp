@@ -123,7 +123,7 @@ std::string output_name(const std::string& out, bool split) {
 }
 
 void note(const quantize_request& r, const std::string& text) {
-  if (r.style != progress_style::quiet) fmt::print(stderr, "{}", text);
+  if (r.style != bq_program::progress_style::quiet) fmt::print(stderr, "{}", text);
 }
 
 std::optional<imatrix> open_importance(const quantize_request& r) {
@@ -179,7 +179,7 @@ int quantize_command(quantize_request r) {
     fmt::print("{}", json);
   } else {
     fmt::print("{}: {}, {:.3f} bits per weight, {:.1f} s\n", fmt::join(result.paths, ", "),
-               human_bytes(result.file_bytes), p.bits_per_weight(), result.seconds);
+               bq_program::human_bytes(result.file_bytes), p.bits_per_weight(), result.seconds);
   }
   return 0;
 }

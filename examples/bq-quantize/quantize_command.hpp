@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "metadata_edit.hpp"
-#include "progress.hpp"
+#include "program/progress.hpp"
 #include "rules.hpp"
 
 namespace bq_quantize {
@@ -25,7 +25,7 @@ struct quantize_request {
   std::string report_path;
   int threads = 0;
   std::uint64_t max_memory = 0;
-  progress_style style = progress_style::automatic;
+  bq_program::progress_style style = bq_program::progress_style::automatic;
 };
 
 // Throws bq::error. Returns the process's exit code.

@@ -23,8 +23,8 @@ std::string list(const std::vector<std::string>& names, std::size_t shown) {
 
 std::string summary(const plan& p) {
   std::string out = fmt::format("{} tensors, {:.2f} M parameters: {} -> {}, {:.3f} bits per weight\n", p.tensors.size(),
-                                static_cast<double>(p.parameters) / 1e6, human_bytes(p.bytes_in),
-                                human_bytes(p.bytes_out), p.bits_per_weight());
+                                static_cast<double>(p.parameters) / 1e6, bq_program::human_bytes(p.bytes_in),
+                                bq_program::human_bytes(p.bytes_out), p.bits_per_weight());
   if (p.fallback_tensors > 0) {
     out += fmt::format(
         "{} tensors with {:.1f} % of the parameters do not fit the blocks of their type and get another one "

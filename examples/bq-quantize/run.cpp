@@ -238,9 +238,9 @@ class job {
   static std::string describe(const planned_tensor& t) {
     const std::string name = bq::printable(t.out.name);
     if (!t.converts())
-      return fmt::format("{}: {} copied, {}", name, bq::gguf::label(t.from).name, human_bytes(t.bytes_in));
+      return fmt::format("{}: {} copied, {}", name, bq::gguf::label(t.from).name, bq_program::human_bytes(t.bytes_in));
     return fmt::format("{}: {} -> {}, {} -> {}", name, known(t.from).name, known(t.out.type_id).name,
-                       human_bytes(t.bytes_in), human_bytes(t.out.bytes));
+                       bq_program::human_bytes(t.bytes_in), bq_program::human_bytes(t.out.bytes));
   }
 
   const bq::gguf::model& source_;
@@ -252,7 +252,7 @@ class job {
   std::mutex loading_;
   std::vector<std::shared_ptr<const std::vector<float>>> loaded_;
   digest digest_;
-  progress bar_;
+  bq_program::progress bar_;
   run_result result_;
 };
 
@@ -266,8 +266,9 @@ std::int64_t weights_per_piece(const run_options& options, int threads) {
          .message = "too little memory to work with",
          .subject = "--max-memory",
          .expected = fmt::format("at least {} for {} threads",
-                                 human_bytes(256 * bytes_per_weight * static_cast<std::uint64_t>(threads)), threads),
-         .found = human_bytes(options.max_memory)});
+                                 bq_program::human_bytes(256 * bytes_per_weight * static_cast<std::uint64_t>(threads)),
+                                 threads),
+         .found = bq_program::human_bytes(options.max_memory)});
   }
   return static_cast<std::int64_t>(weights);
 }

@@ -10,14 +10,14 @@
 
 #include "imatrix.hpp"
 #include "plan.hpp"
-#include "progress.hpp"
+#include "program/progress.hpp"
 
 namespace bq_quantize {
 
 struct run_options {
   std::uint64_t max_memory = 0;  // bytes for buffers, all threads together; 0: 14 MiB per thread
   bool measure_errors = false;   // decode what was written and compare (--report)
-  progress_style style = progress_style::automatic;
+  bq_program::progress_style style = bq_program::progress_style::automatic;
 };
 
 // What quantisation did to one tensor, against the input decoded to f32.

@@ -76,7 +76,7 @@ bool verify(const std::string& path, bq::executor& threads, const verify_options
 
   std::uint64_t total = 0;
   for (const auto& t : tensors) total += t.bytes;
-  progress bar(total, tensors.size(), options.style);
+  bq_program::progress bar(total, tensors.size(), options.style);
   digest running;
   auto computed = ordered_json::array();
 
@@ -133,8 +133,8 @@ bool verify(const std::string& path, bq::executor& threads, const verify_options
                f.offset);
   }
   if (findings.empty()) {
-    fmt::print("{}: {} tensors, {}: structure and scales are good, {}\n", path, tensors.size(), human_bytes(total),
-               expected.empty() ? "no digests to compare" : "all digests match");
+    fmt::print("{}: {} tensors, {}: structure and scales are good, {}\n", path, tensors.size(),
+               bq_program::human_bytes(total), expected.empty() ? "no digests to compare" : "all digests match");
   }
   return findings.empty();
 }

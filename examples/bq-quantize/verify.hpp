@@ -5,13 +5,13 @@
 
 #include <blockquant/parallel.hpp>
 
-#include "progress.hpp"
+#include "program/progress.hpp"
 
 namespace bq_quantize {
 
 struct verify_options {
   bool json = false;
-  progress_style style = progress_style::automatic;
+  bq_program::progress_style style = bq_program::progress_style::automatic;
 };
 
 // Prints what was found to standard output. Returns false when a tensor is damaged; throws bq::error when the file

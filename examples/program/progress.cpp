@@ -8,7 +8,7 @@
 #include <array>
 #include <cstdio>
 
-namespace bq_quantize {
+namespace bq_program {
 
 namespace {
 
@@ -21,9 +21,10 @@ std::size_t terminal_columns() {
 
 }  // namespace
 
-progress::progress(std::uint64_t total, std::size_t items, progress_style style)
+progress::progress(std::uint64_t total, std::size_t items, progress_style style, unit* named)
     : total_(std::max<std::uint64_t>(total, 1)),
       items_(items),
+      named_(named),
       terminal_(isatty(STDERR_FILENO) == 1),
       quiet_(style == progress_style::quiet),
       start_(std::chrono::steady_clock::now()) {}
@@ -36,8 +37,8 @@ double progress::seconds() const {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
 }
 
-void progress::advance(std::uint64_t bytes) {
-  done_ += bytes;
+void progress::advance(std::uint64_t amount) {
+  done_ += amount;
   if (terminal_ && !quiet_ && seconds() - drawn_at_ >= redraw_interval) redraw(item_);
 }
 
@@ -55,7 +56,7 @@ void progress::redraw(std::string_view item) {
   const double left = rate > 0 ? static_cast<double>(total_ - std::min(done_, total_)) / rate : 0;
   auto line = fmt::format("{:5.1f} %  {}/s  {} left  [{}/{}] {}",
                           100.0 * static_cast<double>(done_) / static_cast<double>(total_),
-                          human_bytes(static_cast<std::uint64_t>(rate)), human_seconds(left), finished_, items_, item);
+                          named_(static_cast<std::uint64_t>(rate)), human_seconds(left), finished_, items_, item);
   line.resize(std::min(line.size(), terminal_columns() - 1));
   fmt::print(stderr, "\r\033[K{}", line);
   std::fflush(stderr);
@@ -69,6 +70,11 @@ std::string human_bytes(std::uint64_t bytes) {
   return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.{}f} {}", value, value < 10 ? 2 : 1, units[unit]);
 }
 
+std::string human_tokens(std::uint64_t tokens) {
+  return tokens < 10000 ? fmt::format("{} tokens", tokens)
+                        : fmt::format("{:.1f}k tokens", static_cast<double>(tokens) / 1000);
+}
+
 std::string human_seconds(double seconds) {
   const auto s = static_cast<std::int64_t>(seconds + 0.5);
   if (s < 60) return fmt::format("{} s", s);
@@ -76,4 +82,4 @@ std::string human_seconds(double seconds) {
   return fmt::format("{} h {:02} min", s / 3600, s / 60 % 60);
 }
 
-}  // namespace bq_quantize
+}  // namespace bq_program

@@ -1,0 +1,27 @@
+// What the command line asks for. Every command is a function of a request, prints its result on standard output, and
+// throws bq::error.
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "evaluation/windows.hpp"
+#include "program/progress.hpp"
+
+namespace bq_perplexity {
+
+struct request {
+  std::string model, text;
+  std::optional<std::int64_t> context;  // tokens of a window; not given: 512, or the base file's
+  std::int64_t windows = -1;            // at most; negative: all
+  std::int64_t batch = 2048;            // tokens evaluated at once
+  bq::tier tier = bq::tier::exact;
+  bq::type keys = bq::type::f16, values = bq::type::f16;
+  int threads = 0;
+  bool json = false;
+  bq_program::progress_style style = bq_program::progress_style::automatic;
+};
+
+int perplexity_command(const request& r);
+
+}  // namespace bq_perplexity

@@ -1,0 +1,30 @@
+// What all commands share: reading the text, options for the evaluator, and progress by windows.
+#pragma once
+#include <blockquant/parallel.hpp>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "evaluation/perplexity.hpp"
+#include "request.hpp"
+
+namespace bq_perplexity {
+
+// The text of a file, without a newline at its very end (which llama.cpp drops too). Throws errc::io, errc::not_a_file.
+std::string read_text(const std::string& path);
+
+bq_llm::window_evaluator_options evaluator_options(const request& r, bq::executor& threads);
+
+// Seconds since it was made.
+class stopwatch {
+ public:
+  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+
+ private:
+  const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+// {"value", "error"}
+nlohmann::ordered_json to_json(const bq_llm::estimate& e);
+
+}  // namespace bq_perplexity

@@ -1,0 +1,54 @@
+#include "perplexity.hpp"
+
+#include <blockquant/error.hpp>
+#include <cmath>
+
+#include "evaluation/log_softmax.hpp"
+
+namespace bq_llm {
+
+estimate mean(double sum, double sum_of_squares, std::size_t count) {
+  const double n = static_cast<double>(count), m = sum / n;
+  const double variance = sum_of_squares / n - m * m;
+  return {m, count > 1 && variance > 0 ? std::sqrt(variance / (n - 1)) : 0};
+}
+
+estimate perplexity(std::span<const double> nll) {
+  double sum = 0, squares = 0;
+  for (const double v : nll) sum += v, squares += v * v;
+  const estimate m = mean(sum, squares, nll.size());
+  return {std::exp(m.value), std::exp(m.value) * m.error};
+}
+
+void score_tokens(const window_set& windows, std::int64_t window, std::int64_t first, std::span<const float> logits,
+                  std::span<double> out, bq::executor& threads) {
+  const std::size_t vocabulary = logits.size() / out.size();
+  threads.run(out.size(), [&](std::size_t i) {
+    const auto row = logits.subspan(i * vocabulary, vocabulary);
+    const std::int64_t position = first + static_cast<std::int64_t>(i);
+    out[i] = -summarise(row).log_probability(row[static_cast<std::size_t>(windows.target(window, position))]);
+    if (std::isfinite(out[i])) return;
+    throw bq::error({.code = bq::errc::not_finite,
+                     .message = "the model's logits are not finite",
+                     .subject = "window " + std::to_string(window) + ", position " +
+                                std::to_string(windows.first_scored() + position)});
+  });
+}
+
+std::vector<double> score_text(window_evaluator& of, const window_set& windows, bq::executor& threads,
+                               const std::function<void(std::int64_t, std::span<const double>)>& done) {
+  std::vector<double> nll(static_cast<std::size_t>(windows.count * windows.scored()));
+  const auto until = [&](std::int64_t window, std::int64_t position) {
+    return static_cast<std::size_t>(window * windows.scored() + position);
+  };
+  for_each_logits(
+      of, windows,
+      [&](std::int64_t w, std::int64_t first, std::span<const float> logits) {
+        const std::size_t n = logits.size() / of.vocabulary();
+        score_tokens(windows, w, first, logits, std::span(nll).subspan(until(w, first), n), threads);
+      },
+      [&](std::int64_t w) { done(w, std::span(nll).first(until(w + 1, 0))); });
+  return nll;
+}
+
+}  // namespace bq_llm
