@@ -43,4 +43,14 @@ class activations {
 // and errc::bad_shape where x has other columns than w, errc::invalid_argument where the tiers differ.
 void matmul(const matrix& w, const activations& x, std::span<float> y, const matmul_options& options = {});
 
+// One of several products with the same activations: y [tokens, rows] = x w^T.
+struct projection {
+  matrix w;
+  std::span<float> y;
+};
+
+// All of them in one loop of the threads: for small matrices, whose own loops would be over before all threads have
+// come. As matmul() of each; no y may overlap another.
+void matmul(std::span<const projection> products, const activations& x, const matmul_options& options = {});
+
 }  // namespace bq

@@ -77,11 +77,108 @@ class output_buffers {
   std::vector<buffer> idle_;
 };
 
+// What all products of a call have in common: the activations as coded and as float formats take them.
+struct operand {
+  const cpu::activations& coded;  // of no tokens where no weights need it
+  const float* floats;
+  std::int64_t tokens;
+};
+
+const cpu::format_kernels& kernels_of(type id, const cpu::kernels& kernels) {
+  return *std::find_if(kernels.formats.begin(), kernels.formats.end(),
+                       [&](const cpu::format_kernels& f) { return f.id == id; });
+}
+
+// One product, as tasks that may run in any order.
+class product {
+ public:
+  // `share`: rows for a task of few tokens.
+  product(const matrix& w, const operand& x, float* y, std::int64_t share, const cpu::kernels& kernels,
+          output_buffers& buffers)
+      : w_(w), x_(x), y_(y), buffers_(buffers), format_(kernels_of(w.id, kernels)) {
+    constexpr const auto& few = cpu::matvec_tokens;
+    const auto* const enough = std::lower_bound(std::begin(few), std::end(few), x.tokens);
+    if (!format_.float_strip && enough != std::end(few)) {
+      matvec_ = format_.matvec[x.coded.planes - 1][enough - std::begin(few)];
+      height_ = share;
+    } else {
+      strips_ = format_.float_strip ? 1 : most_strips;
+      height_ = strips_ * kernels.strip_rows;
+      buffers_.reserve(std::min(x.tokens, tokens_per_task) * height_);
+    }
+    pieces_ = (w.rows + height_ - 1) / height_;
+  }
+
+  std::int64_t tasks() const {
+    return matvec_ ? pieces_ : pieces_ * ((x_.tokens + tokens_per_task - 1) / tokens_per_task);
+  }
+
+  void run(std::int64_t task) const {
+    const std::int64_t row = task % pieces_ * height_, rows = std::min(height_, w_.rows - row);
+    if (matvec_)
+      return matvec_(row_bytes_of(row), row_bytes_of(1) - row_bytes_of(0), rows, x_.coded, 0, y_ + row, w_.rows);
+    const std::int64_t first = task / pieces_ * tokens_per_task, last = std::min(first + tokens_per_task, x_.tokens);
+    std::array<const unsigned char*, most_strips * most_strip_rows>
+        pointers;  // the last row stands in for those beyond
+    for (std::int64_t r = 0; r < height_; ++r) {
+      pointers[static_cast<std::size_t>(r)] = row_bytes_of(row + std::min(r, rows - 1));
+    }
+    // Beside y, where the strip's outputs for all tokens are dense: in y they may lie powers of two apart.
+    auto beside = buffers_.take();
+    if (format_.float_strip) {
+      format_.float_strip(pointers.data(), w_.cols, x_.floats, first, last, beside.get(), height_);
+    } else {
+      format_.strip[x_.coded.planes - 1](pointers.data(), strips_, w_.cols, x_.coded, first, last, beside.get(),
+                                         height_);
+    }
+    for (std::int64_t t = first; t < last; ++t) {
+      std::copy_n(beside.get() + (t - first) * height_, rows, y_ + t * w_.rows + row);
+    }
+    buffers_.give(std::move(beside));
+  }
+
+ private:
+  const unsigned char* row_bytes_of(std::int64_t row) const {
+    return reinterpret_cast<const unsigned char*>(w_.blocks.data()) +
+           static_cast<std::size_t>(row) * (w_.blocks.size() / static_cast<std::size_t>(w_.rows));
+  }
+
+  const matrix& w_;
+  const operand& x_;
+  float* y_;
+  output_buffers& buffers_;
+  const cpu::format_kernels& format_;
+  cpu::matvec_fn matvec_ = nullptr;  // of so few tokens; null for many
+  int strips_ = 0;                   // in a task of many
+  std::int64_t height_, pieces_;     // rows of a task, and such tasks
+};
+
 }  // namespace
 
 struct workspace::contents {
-  activations x;
+  activations own;
   output_buffers outputs;
+  std::vector<product> products;
+
+  void run(std::span<const projection> all, const operand& x, const matmul_options& options) {
+    const cpu::kernels& kernels = cpu::choose(options.isa).get();
+    std::int64_t rows = 0, tasks = 0;
+    for (const projection& p : all) rows += p.w.rows;
+    // Long enough for prefetching to settle, and short enough to keep all threads busy to the end.
+    const std::int64_t pieces = options.threads ? 8 * options.threads->concurrency() : 1;
+    const std::int64_t share = std::max(rows_per_matvec, (rows / pieces + 15) / 16 * 16);
+    products.clear();
+    for (const projection& p : all) {
+      if (x.tokens == 0 || p.w.rows == 0) continue;
+      tasks += products.emplace_back(p.w, x, p.y.data(), share, kernels, outputs).tasks();
+    }
+    for_each_task(options.threads, tasks, [&](std::size_t i) {
+      auto task = static_cast<std::int64_t>(i);
+      auto p = products.begin();
+      for (; task >= p->tasks(); ++p) task -= p->tasks();
+      p->run(task);
+    });
+  }
 };
 
 workspace::workspace() noexcept = default;
@@ -94,131 +191,39 @@ workspace::contents& workspace::get() {
   return *contents_;
 }
 
-namespace {
-
-class product {
- public:
-  product(const matrix& w, std::int64_t tokens, float* y, const matmul_options& options, output_buffers& buffers)
-      : w_(w),
-        tokens_(tokens),
-        y_(y),
-        threads_(options.threads),
-        kernels_(cpu::choose(options.isa).get()),
-        buffers_(buffers),
-        format_(*std::find_if(kernels_.formats.begin(), kernels_.formats.end(),
-                              [&](const cpu::format_kernels& f) { return f.id == w.id; })) {
-    strips_ = takes_floats() ? 1 : most_strips;
-    buffers_.reserve(std::min(tokens, tokens_per_task) * strips_ * kernels_.strip_rows);
-  }
-
-  bool takes_floats() const { return format_.float_strip != nullptr; }
-
-  void run(const float* x) {
-    strips([&](const unsigned char* const* rows, std::int64_t first, std::int64_t last, float* y, std::int64_t stride) {
-      format_.float_strip(rows, w_.cols, x, first, last, y, stride);
-    });
-  }
-  void run(const cpu::activations& x) {
-    if (tokens_ <= cpu::matvec_tokens[std::size(cpu::matvec_tokens) - 1]) return few(x);
-    strips([&](const unsigned char* const* rows, std::int64_t first, std::int64_t last, float* y, std::int64_t stride) {
-      format_.strip[x.planes - 1](rows, strips_, w_.cols, x, first, last, y, stride);
-    });
-  }
-
- private:
-  // Rows in pieces that are long enough for prefetching to settle, and short enough to keep all threads busy to the
-  // end.
-  void few(const cpu::activations& x) {
-    const auto& kernels = format_.matvec[x.planes - 1];
-    const auto kernel =
-        kernels[std::lower_bound(std::begin(cpu::matvec_tokens), std::end(cpu::matvec_tokens), tokens_) -
-                std::begin(cpu::matvec_tokens)];
-    const std::int64_t pieces = threads_ ? 8 * threads_->concurrency() : 1;
-    const std::int64_t rows = (w_.rows + pieces - 1) / pieces,
-                       height = std::max(rows_per_matvec, (rows + 15) / 16 * 16);
-    for_each_task(threads_, (w_.rows + height - 1) / height, [&](std::size_t i) {
-      const std::int64_t row = static_cast<std::int64_t>(i) * height;
-      kernel(row_bytes_of(row), row_bytes_of(1) - row_bytes_of(0), std::min(height, w_.rows - row), x, 0, y_ + row,
-             w_.rows);
-    });
-  }
-
-  template <class Kernel>
-  void strips(const Kernel& kernel) {
-    const std::int64_t height = strips_ * kernels_.strip_rows, count = (w_.rows + height - 1) / height;
-    const std::int64_t token_blocks = (tokens_ + tokens_per_task - 1) / tokens_per_task;
-    for_each_task(threads_, count * token_blocks, [&](std::size_t i) {
-      const std::int64_t row = static_cast<std::int64_t>(i) % count * height, rows = std::min(height, w_.rows - row);
-      const std::int64_t first = static_cast<std::int64_t>(i) / count * tokens_per_task;
-      const std::int64_t last = std::min(first + tokens_per_task, tokens_);
-      std::array<const unsigned char*, most_strips * most_strip_rows>
-          pointers;  // the last row stands in for those beyond it
-      for (std::int64_t r = 0; r < height; ++r) {
-        pointers[static_cast<std::size_t>(r)] = row_bytes_of(row + std::min(r, rows - 1));
-      }
-      // Beside y, where the strip's outputs for all tokens are dense: in y they may lie powers of two apart.
-      auto beside = buffers_.take();
-      kernel(pointers.data(), first, last, beside.get(), height);
-      for (std::int64_t t = first; t < last; ++t) {
-        std::copy_n(beside.get() + (t - first) * height, rows, y_ + t * w_.rows + row);
-      }
-      buffers_.give(std::move(beside));
-    });
-  }
-
-  const unsigned char* row_bytes_of(std::int64_t row) const {
-    return reinterpret_cast<const unsigned char*>(w_.blocks.data()) +
-           static_cast<std::size_t>(row) * (w_.blocks.size() / static_cast<std::size_t>(w_.rows));
-  }
-
-  const matrix& w_;
-  const std::int64_t tokens_;
-  float* const y_;
-  executor* const threads_;
-  const cpu::kernels& kernels_;
-  output_buffers& buffers_;
-  const cpu::format_kernels& format_;
-  int strips_;  // in a task
-};
-
-}  // namespace
-
 void matmul(const matrix& w, std::span<const float> x, std::int64_t tokens, std::span<float> y,
             const matmul_options& options) {
   check(w, x.size(), tokens, y.size());
-  if (tokens == 0 || w.rows == 0) {
-    cpu::choose(options.isa);
-    return;
-  }
   workspace own;
   workspace::contents& memory = (options.memory ? *options.memory : own).get();
-  product p(w, tokens, y.data(), options, memory.outputs);
-  if (p.takes_floats()) return p.run(x.data());
-  memory.x.assign(x, tokens, w.cols, options);
-  p.run(memory.x.view());
+  if (!kernels_of(w.id, cpu::choose(options.isa).get()).float_strip) memory.own.assign(x, tokens, w.cols, options);
+  const projection one{w, y};
+  memory.run({&one, 1}, {memory.own.view(), x.data(), tokens}, options);
 }
 
-void matmul(const matrix& w, const activations& x, std::span<float> y, const matmul_options& options) {
-  if (x.cols() != w.cols) {
-    throw error({.code = errc::bad_shape,
-                 .message = "weights and activations have different columns",
-                 .expected = std::to_string(w.cols),
-                 .found = std::to_string(x.cols())});
-  }
+void matmul(std::span<const projection> products, const activations& x, const matmul_options& options) {
   if (x.tier() != options.tier) {
     throw error({.code = errc::invalid_argument,
                  .message = "the activations were prepared in another tier",
                  .subject = "tier",
                  .advice = "assign them with the options that they are multiplied with"});
   }
-  check(w, x.x().size(), x.tokens(), y.size());
-  if (x.tokens() == 0 || w.rows == 0) {
-    cpu::choose(options.isa);
-    return;
+  for (const projection& p : products) {
+    if (x.cols() != p.w.cols) {
+      throw error({.code = errc::bad_shape,
+                   .message = "weights and activations have different columns",
+                   .expected = std::to_string(p.w.cols),
+                   .found = std::to_string(x.cols())});
+    }
+    check(p.w, x.x().size(), x.tokens(), p.y.size());
   }
   workspace own;
-  product p(w, x.tokens(), y.data(), options, (options.memory ? *options.memory : own).get().outputs);
-  p.takes_floats() ? p.run(x.x().data()) : p.run(x.view());
+  (options.memory ? *options.memory : own).get().run(products, {x.view(), x.x().data(), x.tokens()}, options);
+}
+
+void matmul(const matrix& w, const activations& x, std::span<float> y, const matmul_options& options) {
+  const projection one{w, y};
+  matmul({&one, 1}, x, options);
 }
 
 }  // namespace bq

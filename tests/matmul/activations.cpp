@@ -51,6 +51,29 @@ TEST_CASE("prepared activations serve all types, with the bits of a product from
   }
 }
 
+TEST_CASE("products of one call, of several types and heights, have the bits of calls of their own") {
+  bq::thread_pool threads(3);
+  bq::workspace memory;
+  const bq::matmul_options options{.threads = &threads, .memory = &memory};
+  for (const std::int64_t tokens : {1, 3, 40}) {
+    const problem several[] = {{bq::type::q4_K, 200, 512, tokens},
+                               {bq::type::f16, 70, 512, tokens},
+                               {bq::type::q8_0, 1, 512, tokens},
+                               {bq::type::q4_K, 130, 512, tokens}};
+    bq::activations x;
+    x.assign(several[0].x.span(), tokens, 512, options);
+    std::vector<std::vector<float>> y;
+    for (const problem& p : several) y.emplace_back(static_cast<std::size_t>(p.rows * tokens), -1.0f);
+    std::vector<bq::projection> projections{{{bq::type::q6_K, 0, 512, {}}, {}}};
+    for (std::size_t i = 0; i < y.size(); ++i) projections.push_back({several[i].w(), y[i]});
+    bq::matmul(projections, x, options);
+    for (std::size_t i = 0; i < y.size(); ++i) CHECK(same_bits(y[i], product(several[i], x, {})));
+
+    projections.back().y = projections.back().y.first(1);
+    CHECK(code_of([&] { bq::matmul(projections, x, options); }) == bq::errc::bad_shape);
+  }
+}
+
 TEST_CASE("an object that held other activations before gives the same bits") {
   bq::activations x;
   bq::workspace memory;

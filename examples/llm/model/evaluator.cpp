@@ -32,10 +32,16 @@ void evaluator::check(std::span<const batch_part> batch, const kv_cache& cache) 
   }
 }
 
+void evaluator::resize() {
+  for (floats* v : {&h_, &x_, &out_}) v->resize(size_of(tokens_, model_.embedding));
+  for (floats* v : {&q_, &attended_}) v->resize(size_of(tokens_, model_.heads * model_.head_dim));
+  for (floats* v : {&k_, &v_}) v->resize(size_of(tokens_, model_.kv_heads * model_.head_dim));
+  for (floats* v : {&gate_, &up_}) v->resize(size_of(tokens_, model_.feed_forward));
+}
+
 void evaluator::embed(std::span<const batch_part> batch) {
   const bq::matrix& table = model_.token_embedding.weight;
   const std::uint64_t stride = bq::row_bytes(table.id, table.cols);
-  h_.resize(size_of(tokens_, model_.embedding));
   std::span<float> to(h_);
   for (const batch_part& part : batch) {
     for (const int id : part.tokens) {
@@ -50,35 +56,31 @@ void evaluator::embed(std::span<const batch_part> batch) {
 }
 
 void evaluator::norm(const floats& weight, std::span<const float> residual) {
-  x_.resize(h_.size());
   bq::rms_norm(h_, residual, weight, model_.epsilon, x_, ops());
 }
 
-// Rounds x once for the products that follow.
-void evaluator::prepare(std::initializer_list<const linear*> weights, std::span<const float> x) {
-  const std::int64_t cols = (*weights.begin())->weight.cols;
-  const std::int64_t rows = static_cast<std::int64_t>(x.size()) / cols;
+// Products of x with several weights, in one loop.
+void evaluator::multiply(std::span<const float> x, std::initializer_list<layer_product> products) {
+  const std::int64_t cols = products.begin()->w->weight.cols, tokens = static_cast<std::int64_t>(x.size()) / cols;
   if (options_.observe) {
-    for (const linear* w : weights) options_.observe(w->name, x, rows);
+    for (const layer_product& p : products) options_.observe(p.w->name, x, tokens);
   }
-  prepared_.assign(x, rows, cols, {.tier = options_.tier, .threads = options_.threads});
-}
-
-void evaluator::multiply(const linear& w, floats& y) {
-  y.resize(size_of(tokens_, w.weight.rows));
-  bq::matmul(w.weight, prepared_, y, {.tier = options_.tier, .threads = options_.threads, .memory = &memory_});
-  for (std::size_t at = 0; at < y.size() && !w.bias.empty(); at += w.bias.size()) {
-    for (std::size_t i = 0; i < w.bias.size(); ++i) y[at + i] += w.bias[i];
+  prepared_.assign(x, tokens, cols, products_options());
+  projections_.clear();
+  for (const layer_product& p : products) projections_.push_back({p.w->weight, p.y});
+  bq::matmul(projections_, prepared_, products_options());
+  for (const layer_product& p : products) {
+    const floats& bias = p.w->bias;
+    for (std::size_t at = 0; at < p.y.size() && !bias.empty(); at += bias.size()) {
+      for (std::size_t i = 0; i < bias.size(); ++i) p.y[at + i] += bias[i];
+    }
   }
 }
 
 // out_ = what the first half of a layer adds to h_.
 void evaluator::attend(std::size_t layer, std::span<const batch_part> batch, kv_cache& cache) {
   const decoder_layer& l = model_.layers[layer];
-  prepare({&l.q, &l.k, &l.v}, x_);
-  multiply(l.q, q_);
-  multiply(l.k, k_);
-  multiply(l.v, v_);
+  multiply(x_, {{&l.q, q_}, {&l.k, k_}, {&l.v, v_}});
   if (!l.q_norm.empty()) bq::rms_norm(q_, {}, l.q_norm, model_.epsilon, q_, ops());
   if (!l.k_norm.empty()) bq::rms_norm(k_, {}, l.k_norm, model_.epsilon, k_, ops());
   const bq::rope_table& rope = l.local_rope ? local_rope_ : rope_;
@@ -97,21 +99,16 @@ void evaluator::attend(std::size_t layer, std::span<const batch_part> batch, kv_
   o.threads = options_.threads;
   o.heads = model_.heads, o.kv_heads = model_.kv_heads, o.head_dim = model_.head_dim;
   o.window = l.window, o.scale = model_.attention_scale;
-  up_.resize(q_.size());
-  bq::attention(q_, sequences, up_, o);
-  prepare({&l.attention_output}, up_);
-  multiply(l.attention_output, out_);
+  bq::attention(q_, sequences, attended_, o);
+  multiply(attended_, {{&l.attention_output, out_}});
   if (!l.attention_post_norm.empty()) bq::rms_norm(out_, {}, l.attention_post_norm, model_.epsilon, out_, ops());
 }
 
 // out_ = what the second half of a layer adds to h_.
 void evaluator::feed_forward(const decoder_layer& l) {
-  prepare({&l.gate, &l.up}, x_);
-  multiply(l.gate, gate_);
-  multiply(l.up, up_);
+  multiply(x_, {{&l.gate, gate_}, {&l.up, up_}});
   bq::gated(model_.activation, gate_, up_, gate_, ops());
-  prepare({&l.down}, gate_);
-  multiply(l.down, out_);
+  multiply(gate_, {{&l.down, out_}});
   if (!l.feed_forward_post_norm.empty()) {
     bq::rms_norm(out_, {}, l.feed_forward_post_norm, model_.epsilon, out_, ops());
   }
@@ -129,6 +126,7 @@ std::span<const float> evaluator::run(std::span<const batch_part> batch, kv_cach
   rope_ = bq::make_rope_table(model_.rope_of(false), positions);
   if (model_.local_rope.dims > 0) local_rope_ = bq::make_rope_table(model_.rope_of(true), positions);
 
+  resize();
   embed(batch);
   std::span<const float> residual;
   for (std::size_t i = 0; i < model_.layers.size(); ++i) {
@@ -144,12 +142,7 @@ std::span<const float> evaluator::run(std::span<const batch_part> batch, kv_cach
 }
 
 void evaluator::logits(std::span<const float> hidden, std::span<float> out) {
-  prepare({&model_.output}, hidden);
-  bq::matmul(model_.output.weight, prepared_, out,
-             {.tier = options_.tier, .threads = options_.threads, .memory = &memory_});
-  for (std::size_t at = 0; at < out.size() && !model_.output.bias.empty(); at += model_.output.bias.size()) {
-    for (std::size_t i = 0; i < model_.output.bias.size(); ++i) out[at + i] += model_.output.bias[i];
-  }
+  multiply(hidden, {{&model_.output, out}});
   if (model_.logit_cap != 0.0f) bq::soft_cap(out, model_.logit_cap, ops());
 }
 

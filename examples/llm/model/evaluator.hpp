@@ -4,6 +4,7 @@
 #include <blockquant/activations.hpp>
 #include <blockquant/ops.hpp>
 #include <functional>
+#include <initializer_list>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -42,20 +43,28 @@ class evaluator {
  private:
   using floats = std::vector<float>;
   void check(std::span<const batch_part> batch, const kv_cache& cache) const;
+  void resize();
   void embed(std::span<const batch_part> batch);
   void attend(std::size_t layer, std::span<const batch_part> batch, kv_cache& cache);
   void feed_forward(const decoder_layer& l);
   void norm(const floats& weight, std::span<const float> residual);  // x = norm(h += residual)
-  void prepare(std::initializer_list<const linear*> weights, std::span<const float> x);
-  void multiply(const linear& w, floats& y);
+  struct layer_product {
+    const linear* w;
+    std::span<float> y;
+  };
+  void multiply(std::span<const float> x, std::initializer_list<layer_product> products);
   bq::ops_options ops() const { return {.threads = options_.threads}; }
+  bq::matmul_options products_options() {
+    return {.tier = options_.tier, .threads = options_.threads, .memory = &memory_};
+  }
 
   const decoder& model_;
   const evaluator_options options_;
   std::int64_t tokens_ = 0;
-  floats h_, x_, q_, k_, v_, gate_, up_, out_;
+  floats h_, x_, q_, k_, v_, attended_, gate_, up_, out_;
   bq::rope_table rope_, local_rope_;
   bq::activations prepared_;
+  std::vector<bq::projection> projections_;
   bq::workspace memory_;
 };
 
