@@ -3,11 +3,11 @@
 
 #include <algorithm>
 #include <limits>
-#include <new>
 #include <string>
 #include <utility>
 
 #include "activations.hpp"
+#include "aligned_buffer.hpp"
 #include "blockquant/error.hpp"
 #include "kernels.hpp"
 #include "src/tasks.hpp"
@@ -17,10 +17,6 @@ namespace bq {
 namespace {
 
 constexpr std::int64_t tokens_per_task = 16;
-
-struct release {
-  void operator()(std::byte* p) const noexcept { ::operator delete[](p, cpu::activations::alignment); }
-};
 
 void check(std::size_t floats, std::int64_t tokens, std::int64_t cols) {
   const auto wrong = [](const char* what, std::string expected, std::string found) {
@@ -44,16 +40,7 @@ struct activations::contents {
   cpu::activations view{};
   bq::tier tier{};
   std::span<const float> x;
-  std::size_t capacity = 0;
-  std::unique_ptr<std::byte[], release> memory;
-
-  void reserve(std::size_t bytes) {
-    if (bytes <= capacity) return;
-    capacity = 0;
-    memory.reset();
-    memory.reset(static_cast<std::byte*>(::operator new[](bytes, cpu::activations::alignment)));
-    capacity = bytes;
-  }
+  cpu::aligned_buffer memory;
 };
 
 activations::activations() noexcept = default;
@@ -76,8 +63,7 @@ void activations::assign(std::span<const float> x, std::int64_t tokens, std::int
   next.planes = options.tier == tier::precise ? 2 : 1;
   next.group = cpu::run;
   if (cols % cpu::run == 0) {
-    c.reserve(next.bytes());
-    next.place(c.memory.get());
+    next.place(c.memory.reserve(next.bytes()));
     for_each_task(options.threads, (tokens + tokens_per_task - 1) / tokens_per_task, [&](std::size_t i) {
       const auto first = static_cast<std::int64_t>(i) * tokens_per_task;
       kernels.quantize(x.data(), cols, first, std::min(first + tokens_per_task, tokens), next);

@@ -11,7 +11,6 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
-#include <new>
 
 #include "panel.hpp"
 
@@ -21,7 +20,6 @@ namespace bq::cpu {
 // that are powers of two apart would fight for the same cache lines. What lies beyond `cols` is zero.
 struct activations {
   static constexpr int panel_runs = panel_cols / run;
-  static constexpr std::align_val_t alignment{64};
   std::int64_t cols, tokens;
   int planes;
   int group;           // columns that share a scale: a run, or half a panel
@@ -38,7 +36,7 @@ struct activations {
     return sums + ((panel * tokens + token) * planes + plane) * 2 * panel_runs;
   }
 
-  // What codes, d and sums take together; and their division of so many bytes, aligned.
+  // What codes, d and sums take together; and their division of so many bytes, aligned to 64.
   BQ_HD std::size_t bytes() const {
     const int sums_and_d = (2 * planes + 1) * panel_runs * static_cast<int>(sizeof(float));
     return static_cast<std::size_t>(panels() * tokens * (planes * panel_cols + sums_and_d));

@@ -7,6 +7,12 @@
 
 namespace bq::cpu {
 
+// y [tokens, rows]: the strip's part of the output; `stride` floats from one token to the next.
+struct output {
+  float* y;
+  std::int64_t stride;
+};
+
 inline constexpr int float_panel_cols = 128;
 
 template <class V>

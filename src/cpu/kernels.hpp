@@ -1,6 +1,7 @@
 // What an instruction set offers: a row of functions for each type, derived from its format, and the dispatcher's list.
 // Callers choose an instruction set once per product.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <iterator>
 #include <span>
@@ -13,28 +14,43 @@ namespace bq::cpu {
 
 struct activations;
 
-// Columns [0, cols) of `strips` strips, all tokens [first, last): y [tokens, stride], the strips wide. rows[i] is row i
-// of the weights. Writes every output.
-using strip_fn = void (*)(const unsigned char* const* rows, int strips, std::int64_t cols, const activations& x,
-                          std::int64_t first, std::int64_t last, float* y, std::int64_t stride) noexcept;
+// What one form of the products needs of each token in each panel (product.hpp), for tokens [first, last): `out`
+// [panels][tokens], aligned to 64 bytes, of so many bytes each.
+struct preparation {
+  std::size_t bytes;
+  void (*run)(const activations& x, std::int64_t first, std::int64_t last, std::byte* out) noexcept;
+};
+
+// Columns [0, cols) of one strip, tokens [first, last): y [tokens, stride], beginning with token `first`. rows[i] is
+// row i of the weights; only the first `count` are wanted, the others may be any. sums: memory for [last - first][strip
+// rows].
+using strip_fn = void (*)(const unsigned char* const* rows, int count, std::int64_t cols, const activations& x,
+                          const std::byte* prepared, std::int64_t first, std::int64_t last, float* sums, float* y,
+                          std::int64_t stride) noexcept;
 using quantize_fn = void (*)(const float* x, std::int64_t stride, std::int64_t first, std::int64_t last,
                              const activations& out) noexcept;
 
-// The same for one strip in float formats, with the activations as they are: x [tokens, cols].
+// One strip in float formats, with the activations as they are, x [tokens, cols]: y [tokens, stride].
 using float_strip_fn = void (*)(const unsigned char* const* rows, std::int64_t cols, const float* x, std::int64_t first,
                                 std::int64_t last, float* y, std::int64_t stride) noexcept;
 
-// Few tokens: `count` rows at w, row_bytes apart, times all tokens from `first` on that it takes. y [tokens, stride].
+// Few tokens: `count` rows at w, row_bytes apart, times all tokens: y [tokens, stride].
 using matvec_fn = void (*)(const unsigned char* w, std::int64_t row_bytes, std::int64_t count, const activations& x,
-                           std::int64_t first, float* y, std::int64_t stride) noexcept;
+                           const std::byte* prepared, float* y, std::int64_t stride) noexcept;
 
 inline constexpr int matvec_tokens[] = {1, 2, 4};
 
+// Of coded formats, for activations of one plane or two.
+struct coded_kernels {
+  preparation few, many;  // of matvec's tokens, and of strip's
+  matvec_fn matvec[std::size(matvec_tokens)];
+  strip_fn strip;
+};
+
 struct format_kernels {
   type id;
-  matvec_fn matvec[2][std::size(matvec_tokens)];  // by planes of the activations, less 1; null for float formats
-  strip_fn strip[2];                              // by planes of the activations, less 1; null for float formats
-  float_strip_fn float_strip;                     // null for coded formats
+  coded_kernels coded[2];      // by planes, less 1; null for float formats
+  float_strip_fn float_strip;  // null for coded formats
 };
 
 struct kernels {

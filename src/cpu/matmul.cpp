@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "activations.hpp"
+#include "aligned_buffer.hpp"
 #include "blockquant/activations.hpp"
 #include "blockquant/error.hpp"
 #include "kernels.hpp"
@@ -22,7 +23,7 @@ namespace {
 
 constexpr std::int64_t tokens_per_task = 512;  // a strip's outputs for them stay in the second-level cache
 constexpr std::int64_t rows_per_matvec = 64;
-constexpr int most_strips = 4;  // they share the activations of a panel while these are in the second-level cache
+constexpr std::int64_t tokens_per_preparation = 64;
 constexpr int most_strip_rows = 64;
 
 void check(const matrix& w, std::size_t x, std::int64_t tokens, std::size_t y) {
@@ -49,8 +50,8 @@ void check(const matrix& w, std::size_t x, std::int64_t tokens, std::size_t y) {
        size(tokens, static_cast<std::uint64_t>(std::max<std::int64_t>(w.rows, 1)), "tokens") * (w.rows > 0), y);
 }
 
-// Memory for one strip's outputs, as many times as threads work at once.
-class output_buffers {
+// Memory for what a strip has summed so far, as many times as threads work at once.
+class strip_buffers {
  public:
   using buffer = std::unique_ptr<float[]>;
 
@@ -94,20 +95,24 @@ class product {
  public:
   // `share`: rows for a task of few tokens.
   product(const matrix& w, const operand& x, float* y, std::int64_t share, const cpu::kernels& kernels,
-          output_buffers& buffers)
+          strip_buffers& buffers)
       : w_(w), x_(x), y_(y), buffers_(buffers), format_(kernels_of(w.id, kernels)) {
     constexpr const auto& few = cpu::matvec_tokens;
     const auto* const enough = std::lower_bound(std::begin(few), std::end(few), x.tokens);
-    if (!format_.float_strip && enough != std::end(few)) {
-      matvec_ = format_.matvec[x.coded.planes - 1][enough - std::begin(few)];
+    if (!format_.float_strip) coded_ = &format_.coded[x.coded.planes - 1];
+    if (coded_ && enough != std::end(few)) {
+      matvec_ = coded_->matvec[enough - std::begin(few)];
       height_ = share;
     } else {
-      strips_ = format_.float_strip ? 1 : most_strips;
-      height_ = strips_ * kernels.strip_rows;
+      height_ = kernels.strip_rows;
       buffers_.reserve(std::min(x.tokens, tokens_per_task) * height_);
     }
     pieces_ = (w.rows + height_ - 1) / height_;
   }
+
+  // What has to be prepared of the activations; null for float formats.
+  const cpu::preparation* preparation() const { return !coded_ ? nullptr : matvec_ ? &coded_->few : &coded_->many; }
+  void take(const std::byte* prepared) { prepared_ = prepared; }
 
   std::int64_t tasks() const {
     return matvec_ ? pieces_ : pieces_ * ((x_.tokens + tokens_per_task - 1) / tokens_per_task);
@@ -115,26 +120,25 @@ class product {
 
   void run(std::int64_t task) const {
     const std::int64_t row = task % pieces_ * height_, rows = std::min(height_, w_.rows - row);
-    if (matvec_)
-      return matvec_(row_bytes_of(row), row_bytes_of(1) - row_bytes_of(0), rows, x_.coded, 0, y_ + row, w_.rows);
+    if (matvec_) {
+      return matvec_(row_bytes_of(row), row_bytes_of(1) - row_bytes_of(0), rows, x_.coded, prepared_, y_ + row,
+                     w_.rows);
+    }
     const std::int64_t first = task / pieces_ * tokens_per_task, last = std::min(first + tokens_per_task, x_.tokens);
-    std::array<const unsigned char*, most_strips * most_strip_rows>
-        pointers;  // the last row stands in for those beyond
+    std::array<const unsigned char*, most_strip_rows> pointers;  // the last row stands in for those beyond it
     for (std::int64_t r = 0; r < height_; ++r) {
       pointers[static_cast<std::size_t>(r)] = row_bytes_of(row + std::min(r, rows - 1));
     }
-    // Beside y, where the strip's outputs for all tokens are dense: in y they may lie powers of two apart.
-    auto beside = buffers_.take();
-    if (format_.float_strip) {
-      format_.float_strip(pointers.data(), w_.cols, x_.floats, first, last, beside.get(), height_);
+    float* const y = y_ + first * w_.rows + row;
+    auto sums = buffers_.take();  // dense: in y they may lie powers of two apart
+    if (coded_) {
+      coded_->strip(pointers.data(), static_cast<int>(rows), w_.cols, x_.coded, prepared_, first, last, sums.get(), y,
+                    w_.rows);
     } else {
-      format_.strip[x_.coded.planes - 1](pointers.data(), strips_, w_.cols, x_.coded, first, last, beside.get(),
-                                         height_);
+      format_.float_strip(pointers.data(), w_.cols, x_.floats, first, last, sums.get(), height_);
+      for (std::int64_t t = 0; t < last - first; ++t) std::copy_n(sums.get() + t * height_, rows, y + t * w_.rows);
     }
-    for (std::int64_t t = first; t < last; ++t) {
-      std::copy_n(beside.get() + (t - first) * height_, rows, y_ + t * w_.rows + row);
-    }
-    buffers_.give(std::move(beside));
+    buffers_.give(std::move(sums));
   }
 
  private:
@@ -146,18 +150,20 @@ class product {
   const matrix& w_;
   const operand& x_;
   float* y_;
-  output_buffers& buffers_;
+  strip_buffers& buffers_;
   const cpu::format_kernels& format_;
-  cpu::matvec_fn matvec_ = nullptr;  // of so few tokens; null for many
-  int strips_ = 0;                   // in a task of many
-  std::int64_t height_, pieces_;     // rows of a task, and such tasks
+  const cpu::coded_kernels* coded_ = nullptr;  // null for float formats
+  cpu::matvec_fn matvec_ = nullptr;            // of so few tokens; null for many
+  const std::byte* prepared_ = nullptr;
+  std::int64_t height_, pieces_;  // rows of a task, and such tasks
 };
 
 }  // namespace
 
 struct workspace::contents {
   activations own;
-  output_buffers outputs;
+  cpu::aligned_buffer prepared;
+  strip_buffers sums;
   std::vector<product> products;
 
   void run(std::span<const projection> all, const operand& x, const matmul_options& options) {
@@ -170,13 +176,40 @@ struct workspace::contents {
     products.clear();
     for (const projection& p : all) {
       if (x.tokens == 0 || p.w.rows == 0) continue;
-      tasks += products.emplace_back(p.w, x, p.y.data(), share, kernels, outputs).tasks();
+      tasks += products.emplace_back(p.w, x, p.y.data(), share, kernels, sums).tasks();
     }
+    prepare(x, options.threads);
     for_each_task(options.threads, tasks, [&](std::size_t i) {
       auto task = static_cast<std::int64_t>(i);
       auto p = products.begin();
       for (; task >= p->tasks(); ++p) task -= p->tasks();
       p->run(task);
+    });
+  }
+
+ private:
+  // Once for all products that need the same.
+  void prepare(const operand& x, executor* threads) {
+    const auto needs = [&](const auto& visit) {  // visit(preparation, bytes before it)
+      std::size_t at = 0;
+      for (auto p = products.begin(); p != products.end(); ++p) {
+        const cpu::preparation* how = p->preparation();
+        const auto same = [&](const product& o) { return o.preparation() && o.preparation()->run == how->run; };
+        if (!how || std::any_of(products.begin(), p, same)) continue;
+        visit(*how, at);
+        at += how->bytes * static_cast<std::size_t>(x.coded.panels() * x.tokens);
+      }
+      return at;
+    };
+    std::byte* const memory = prepared.reserve(needs([](const cpu::preparation&, std::size_t) {}));
+    needs([&](const cpu::preparation& how, std::size_t at) {
+      for_each_task(threads, (x.tokens + tokens_per_preparation - 1) / tokens_per_preparation, [&](std::size_t i) {
+        const std::int64_t first = static_cast<std::int64_t>(i) * tokens_per_preparation;
+        how.run(x.coded, first, std::min(first + tokens_per_preparation, x.tokens), memory + at);
+      });
+      for (product& p : products) {
+        if (p.preparation() && p.preparation()->run == how.run) p.take(memory + at);
+      }
     });
   }
 };

@@ -23,12 +23,11 @@ class matvec_lanes {
   }
 
   // The stretch of panel_cols columns that comes next.
-  BQ_HD void stretch(const activations& x, std::int64_t panel, std::int64_t first) {
-    for (int t = 0; t < Tokens; ++t) {
-      const std::int64_t token = std::min(first + t, x.tokens - 1);
-      for (int p = 0; p < Planes; ++p) codes_[p][t] = x.codes_of(panel, token, p);
-      d_[t] = x.d_of(panel, token);
-      of_[t].read(x, panel, token);
+  BQ_HD void stretch(const activations& x, const prologue<kind, Planes>* of, std::int64_t panel) {
+    for (std::int64_t t = 0; t < Tokens; ++t) {
+      const std::int64_t token = std::min(t, x.tokens - 1);
+      codes_[t] = x.codes_of(panel, token, 0);
+      of_[t] = of + panel * x.tokens + token;
     }
   }
 
@@ -50,7 +49,7 @@ class matvec_lanes {
 #pragma GCC unroll 2
       for (int p = 0; p < Planes; ++p) {
 #pragma GCC unroll 8
-        for (int t = 0; t < Tokens; ++t) sum[part][p][t] = ints(of_[t].start[p][part][r]);
+        for (int t = 0; t < Tokens; ++t) sum[part][p][t] = ints(of_[t]->start[p][part][r]);
       }
 #pragma GCC unroll 8
       for (int j = 0; j < part_words; ++j) {
@@ -60,8 +59,8 @@ class matvec_lanes {
         for (int p = 0; p < Planes; ++p) {
 #pragma GCC unroll 8
           for (int t = 0; t < Tokens; ++t) {
-            sum[part][p][t] = V::template dot<kind.unsigned_bytes>(sum[part][p][t], weights,
-                                                                   V::broadcast(codes_[p][t] + r * run + 4 * word));
+            sum[part][p][t] = V::template dot<kind.unsigned_bytes>(
+                sum[part][p][t], weights, V::broadcast(codes_[t] + p * panel_cols + r * run + 4 * word));
           }
         }
       }
@@ -90,21 +89,21 @@ class matvec_lanes {
         scaled = V::to_reals(total[0]) * scales[0];
         if constexpr (parts == 2) scaled = V::fma(V::to_reals(total[1]), scales[1], scaled);
       }
-      y_[t] = V::fma(scaled, reals(d_[t][r]), y_[t]);
-      for (int m = 0; m < kind.minimums; ++m) y_[t] = V::fnma(minimums[m], reals(of_[t].sum[m][r]), y_[t]);
+      y_[t] = V::fma(scaled, reals(of_[t]->d[r]), y_[t]);
+      for (int m = 0; m < kind.minimums; ++m) y_[t] = V::fnma(minimums[m], reals(of_[t]->sum[m][r]), y_[t]);
     }
   }
 
   reals y_[Tokens];
-  const std::int8_t* codes_[Planes][Tokens];
-  const float* d_[Tokens];
-  prologue<kind, Planes> of_[Tokens];
+  const std::int8_t* codes_[Tokens];
+  const prologue<kind, Planes>* of_[Tokens];
 };
 
-// `count` rows at w, row_bytes apart, times tokens [first, first + Tokens) of x, those that exist: y [tokens, stride].
+// `count` rows at w, row_bytes apart, times the tokens of x, Tokens at most: y [tokens, stride].
 template <class V, coded_format F, int Tokens, int Planes>
 void matvec(const unsigned char* w, std::int64_t row_bytes, std::int64_t count, const activations& x,
-            std::int64_t first, float* y, std::int64_t stride) noexcept {
+            const std::byte* prologues, float* y, std::int64_t stride) noexcept {
+  const auto* of = reinterpret_cast<const prologue<code_traits<V, F>::kind, Planes>*>(prologues);
   constexpr int lanes = V::lanes, bytes = sizeof(typename F::block);
   constexpr int stretch_bytes = panel_cols / F::block_size * bytes;
   alignas(64) unsigned char interleaved[(stretch_bytes + 3) / 4 * 4 * lanes];
@@ -116,14 +115,14 @@ void matvec(const unsigned char* w, std::int64_t row_bytes, std::int64_t count, 
     for (std::int64_t at = 0; at < row_bytes; at += stretch_bytes) {
       const int blocks = static_cast<int>(std::min<std::int64_t>(stretch_bytes, row_bytes - at) / bytes);
       interleave<V>(rows, at, blocks * bytes, interleaved);
-      sums.stretch(x, at / stretch_bytes, first);
+      sums.stretch(x, of, at / stretch_bytes);
       const unsigned char* next = w + (row + lanes) * row_bytes + at * lanes;
       for_blocks<V, F>(interleaved, blocks, [&](const auto& s, int b) {
         for (int i = 0; i < lanes * bytes; i += 64) __builtin_prefetch(next + b * lanes * bytes + i, 0, 2);
         sums.block(s, b);
       });
     }
-    for (int t = 0; t < Tokens && first + t < x.tokens; ++t) {
+    for (int t = 0; t < Tokens && t < x.tokens; ++t) {
       alignas(64) float lane[lanes];
       V::store(lane, sums.y(t));
       std::copy_n(lane, here, y + t * stride + row);

@@ -15,21 +15,16 @@
 
 namespace bq::cpu {
 
-// y [tokens, rows]: the strip's part of the output; `stride` floats from one token to the next.
-struct output {
-  float* y;
-  std::int64_t stride;
-};
-
-// What a product needs of the sums of one token's codes in one panel, run by run.
+// What a product needs of one token in one panel, run by run, beside the codes.
 template <panel_kind Kind, int Planes>
 struct prologue {
   static constexpr int parts = Kind.scale_halves ? 2 : 1, runs = activations::panel_runs;
+  alignas(64) float d[runs];
   alignas(64) std::int32_t start[Planes][parts][runs];      // -zero * sum: what integer sums begin with
   alignas(64) float sum[std::max(1, Kind.minimums)][runs];  // d * sum, of runs or of their halves
 
   BQ_HD void read(const activations& x, std::int64_t panel, std::int64_t token) {
-    const float* d = x.d_of(panel, token);
+    const float* scale = x.d_of(panel, token);
     std::int32_t total[2][runs] = {};
     for (int p = 0; p < Planes; ++p) {
       const std::int32_t *first = x.sums_of(panel, token, p), *second = first + runs;
@@ -40,19 +35,36 @@ struct prologue {
         total[1][r] = total[1][r] * 255 + second[r];
       }
     }
+    for (int r = 0; r < runs; ++r) d[r] = scale[r];
     for (int m = 0; m < Kind.minimums; ++m) {
       for (int r = 0; r < runs; ++r) {
-        sum[m][r] = d[r] * static_cast<float>(Kind.minimums == 2 ? total[m][r] : total[0][r] + total[1][r]);
+        sum[m][r] = scale[r] * static_cast<float>(Kind.minimums == 2 ? total[m][r] : total[0][r] + total[1][r]);
       }
     }
   }
 };
 
-// Tokens [first, first + Tokens) x rows [row, row + a tile's height) x the first `runs` runs of panel `k`. Adds to
-// `out`, or sets it when k is 0.
+// Of tokens [first, last): `out` [panels][tokens].
+template <panel_kind Kind, int Planes>
+void prepare(const activations& x, std::int64_t first, std::int64_t last, std::byte* out) noexcept {
+  auto* of = reinterpret_cast<prologue<Kind, Planes>*>(out);
+  for (std::int64_t panel = 0; panel < x.panels(); ++panel) {
+    for (std::int64_t t = first; t < last; ++t) of[panel * x.tokens + t].read(x, panel, t);
+  }
+}
+
+// A strip's outputs: what has been summed so far, [tokens][a strip's rows] or null for nothing, and where to put it.
+struct outputs {
+  const float* from;
+  float* to;
+  std::int64_t stride;  // floats from one token to the next
+};
+
+// `Tokens` tokens x rows [row, row + a tile's height) x the first `runs` runs of a panel. codes, of and y: of the first
+// token.
 template <class V, panel_kind Kind, int Tokens, int Planes>
-BQ_HD void tile(const panel<V>& w, int row, const activations& x, std::int64_t first, std::int64_t k, int runs,
-                output out) {
+BQ_HD void tile(const panel<V>& w, int row, const std::int8_t* codes, const prologue<Kind, Planes>* of, int runs,
+                outputs y) {
   using ints = typename V::ints;
   using words = typename V::words;
   using reals = typename V::reals;
@@ -60,20 +72,12 @@ BQ_HD void tile(const panel<V>& w, int row, const activations& x, std::int64_t f
   constexpr int parts = Kind.scale_halves ? 2 : 1;
   constexpr int part_words = run / 4 / parts;
 
-  // Local copies: stores of outputs could change what is behind x, as far as the compiler knows.
-  const std::int8_t* codes[Planes][Tokens];
-  const float* d[Tokens];
-  prologue<Kind, Planes> of[Tokens];
-  alignas(64) float y[Tokens][vectors * lanes];
+  reals sofar[Tokens][vectors];
+#pragma GCC unroll 16
   for (int t = 0; t < Tokens; ++t) {
-    for (int p = 0; p < Planes; ++p) {
-      codes[p][t] = x.codes_of(k, first + t, p);
-    }
-    d[t] = x.d_of(k, first + t);
-    of[t].read(x, k, first + t);
-    for (int v = 0; v < vectors; ++v) {
-      V::store(&y[t][v * lanes], k == 0 ? reals(0.0f) : V::load_reals(out.y + t * out.stride + v * lanes));
-    }
+#pragma GCC unroll 16
+    for (int v = 0; v < vectors; ++v)
+      sofar[t][v] = y.from ? V::load_reals(y.from + t * height + row + v * lanes) : reals(0.0f);
   }
   for (int r = 0; r < runs; ++r) {
     ints sum[parts][Planes][Tokens][vectors];
@@ -98,7 +102,7 @@ BQ_HD void tile(const panel<V>& w, int row, const activations& x, std::int64_t f
         for (int p = 0; p < Planes; ++p) {
 #pragma GCC unroll 16
           for (int t = 0; t < Tokens; ++t) {
-            const words four = V::broadcast(codes[p][t] + word * 4);
+            const words four = V::broadcast(codes + (t * Planes + p) * panel_cols + word * 4);
 #pragma GCC unroll 16
             for (int v = 0; v < vectors; ++v) {
               sum[part][p][t][v] = V::template dot<Kind.unsigned_bytes>(sum[part][p][t][v], weights[v], four);
@@ -123,36 +127,38 @@ BQ_HD void tile(const panel<V>& w, int row, const activations& x, std::int64_t f
         const float* scale = w.scale + r * parts * height + row + v * lanes;
         reals total = part_sum[0] * V::load_reals(scale);
         if constexpr (parts == 2) total = V::fma(part_sum[1], V::load_reals(scale + height), total);
-        float* to = &y[t][v * lanes];
-        reals sofar = V::fma(total, reals(d[t][r]), V::load_reals(to));
+        sofar[t][v] = V::fma(total, reals(of[t].d[r]), sofar[t][v]);
 #pragma GCC unroll 16
         for (int m = 0; m < Kind.minimums; ++m) {
           const reals minimum = V::load_reals(w.minimum + (r * Kind.minimums + m) * height + row + v * lanes);
-          sofar = V::fnma(minimum, reals(of[t].sum[m][r]), sofar);
+          sofar[t][v] = V::fnma(minimum, reals(of[t].sum[m][r]), sofar[t][v]);
         }
-        V::store(to, sofar);
       }
     }
   }
+#pragma GCC unroll 16
   for (int t = 0; t < Tokens; ++t) {
-    for (int v = 0; v < vectors; ++v) V::store(out.y + t * out.stride + v * lanes, V::load_reals(&y[t][v * lanes]));
+#pragma GCC unroll 16
+    for (int v = 0; v < vectors; ++v) V::store(y.to + t * y.stride + row + v * lanes, sofar[t][v]);
   }
 }
 
-// All tokens [first, last) with one panel: full tiles, then what is left one by one.
+// `count` tokens with one panel: full tiles, then what is left one by one.
 template <class V, panel_kind Kind, int Planes>
-void product(const panel<V>& w, const activations& x, std::int64_t first, std::int64_t last, std::int64_t k, int runs,
-             output out) noexcept {
+void product(const panel<V>& w, const std::int8_t* codes, const prologue<Kind, Planes>* of, std::int64_t count,
+             int runs, outputs y) noexcept {
   constexpr int tokens = std::max(1, V::accumulators / V::tile / Planes / (Kind.scale_halves ? 2 : 1));
   const auto tiles = [&]<int Tokens>(std::integral_constant<int, Tokens>) {
-    for (int row = 0; row < panel<V>::rows; row += V::tile * V::lanes) {
-      tile<V, Kind, Tokens, Planes>(w, row, x, first, k, runs, {out.y + row, out.stride});
-    }
+    for (int row = 0; row < panel<V>::rows; row += V::tile * V::lanes)
+      tile<V, Kind, Tokens, Planes>(w, row, codes, of, runs, y);
+    codes += Tokens * Planes * panel_cols;
+    of += Tokens;
+    if (y.from) y.from += Tokens * panel<V>::rows;
+    y.to += Tokens * y.stride;
   };
-  for (; first + tokens <= last; first += tokens, out.y += tokens * out.stride) {
-    tiles(std::integral_constant<int, tokens>());
-  }
-  for (; first < last; ++first, out.y += out.stride) tiles(std::integral_constant<int, 1>());
+  std::int64_t t = 0;
+  for (; t + tokens <= count; t += tokens) tiles(std::integral_constant<int, tokens>());
+  for (; t < count; ++t) tiles(std::integral_constant<int, 1>());
 }
 
 }  // namespace bq::cpu

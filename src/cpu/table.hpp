@@ -23,35 +23,46 @@ BQ_HD void prefetch(const unsigned char* const* rows, std::int64_t at, std::int6
 }
 
 template <class V, coded_format F, int Planes>
-void strip_product(const unsigned char* const* rows, int strips, std::int64_t cols, const activations& x,
-                   std::int64_t first, std::int64_t last, float* y, std::int64_t stride) noexcept {
+void strip_product(const unsigned char* const* rows, int count, std::int64_t cols, const activations& x,
+                   const std::byte* prepared, std::int64_t first, std::int64_t last, float* sums, float* y,
+                   std::int64_t stride) noexcept {
+  constexpr panel_kind kind = panel_traits<V, F>::kind;
+  constexpr int height = panel<V>::rows;
+  const auto* of = reinterpret_cast<const prologue<kind, Planes>*>(prepared);
   const auto offset_of = [](std::int64_t column) {
     return column / F::block_size * static_cast<std::int64_t>(sizeof(typename F::block));
   };
   panel<V> p;
   for (std::int64_t at = 0; at < cols; at += panel_cols) {
     const std::int64_t next = std::min<std::int64_t>(at + panel_cols, cols);
-    const std::int64_t after = std::min<std::int64_t>(next + panel_cols, cols);
-    for (int s = 0; s < strips; ++s) {
-      const unsigned char* const* strip = rows + s * panel<V>::rows;
-      unpack<V, F>(strip, offset_of(at), static_cast<int>((next - at) / F::block_size), p);
-      prefetch<V>(strip, offset_of(next), offset_of(after - next));
-      product<V, panel_traits<V, F>::kind, Planes>(
-          p, x, first, last, at / panel_cols, static_cast<int>((next - at) / run), {y + s * panel<V>::rows, stride});
-    }
+    const std::int64_t after = std::min<std::int64_t>(next + panel_cols, cols), k = at / panel_cols;
+    unpack<V, F>(rows, offset_of(at), static_cast<int>((next - at) / F::block_size), p);
+    prefetch<V>(rows, offset_of(next), offset_of(after - next));
+    const bool direct = next == cols && count == height;
+    product<V, kind, Planes>(p, x.codes_of(k, first, 0), of + k * x.tokens + first, last - first,
+                             static_cast<int>((next - at) / run),
+                             {k == 0 ? nullptr : sums, direct ? y : sums, direct ? stride : height});
   }
+  for (std::int64_t t = 0; count < height && t < last - first; ++t)
+    std::copy_n(sums + t * height, count, y + t * stride);
 }
+
+template <panel_kind Kind, int Planes>
+inline constexpr preparation preparation_of{sizeof(prologue<Kind, Planes>), prepare<Kind, Planes>};
+
+template <class V, coded_format F, int Planes>
+inline constexpr coded_kernels coded_kernels_of{
+    preparation_of<code_traits<V, F>::kind, Planes>,
+    preparation_of<panel_traits<V, F>::kind, Planes>,
+    {matvec<V, F, 1, Planes>, matvec<V, F, 2, Planes>, matvec<V, F, 4, Planes>},
+    strip_product<V, F, Planes>};
 
 template <class V, any_format F>
 constexpr format_kernels kernels_of() {
   if constexpr (float_format<F>)
-    return {F::id, {}, {}, float_strip_product<V, F>};
+    return {F::id, {}, float_strip_product<V, F>};
   else
-    return {F::id,
-            {{matvec<V, F, 1, 1>, matvec<V, F, 2, 1>, matvec<V, F, 4, 1>},
-             {matvec<V, F, 1, 2>, matvec<V, F, 2, 2>, matvec<V, F, 4, 2>}},
-            {strip_product<V, F, 1>, strip_product<V, F, 2>},
-            nullptr};
+    return {F::id, {coded_kernels_of<V, F, 1>, coded_kernels_of<V, F, 2>}, nullptr};
 }
 
 template <class V, class List>
