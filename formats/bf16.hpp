@@ -22,6 +22,10 @@ struct bf16 {
   static constexpr std::array<plane, 1> planes() { return {{{0, 2, 2, true}}}; }
 
   BQ_HD static float decode(const block& b) { return bf16_to_f32(b.bits); }
+  template <class V>
+  BQ_HD static typename V::reals decode_lanes(typename V::words bits) {
+    return V::as_reals(bits << 16);
+  }
   BQ_HD static block encode(float x) { return {bf16_from_f32(x)}; }
 };
 

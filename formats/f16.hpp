@@ -22,6 +22,10 @@ struct f16 {
   static constexpr std::array<plane, 1> planes() { return {{{0, 2, 2, true}}}; }
 
   BQ_HD static float decode(const block& b) { return f16_to_f32(b.bits); }
+  template <class V>
+  BQ_HD static typename V::reals decode_lanes(typename V::words bits) {
+    return V::f16_to_reals(bits);
+  }
   BQ_HD static block encode(float x) { return {f16_from_f32(x)}; }
 };
 

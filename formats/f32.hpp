@@ -22,6 +22,10 @@ struct f32 {
   static constexpr std::array<plane, 1> planes() { return {{{0, 4, 4, true}}}; }
 
   BQ_HD static float decode(const block& b) { return b.bits; }
+  template <class V>
+  BQ_HD static typename V::reals decode_lanes(typename V::words bits) {
+    return V::as_reals(bits);
+  }
   BQ_HD static block encode(float x) { return {x}; }
 };
 

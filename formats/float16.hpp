@@ -26,7 +26,8 @@ BQ_HD std::uint32_t f32_to_bits(float x) {
 #endif
 }
 
-// IEEE binary16. A subnormal is renormalised by one f32 subtraction, which is exact.
+// IEEE binary16. A NaN becomes a quiet one, as in CPUs' instructions. A subnormal is renormalised by one f32
+// subtraction, which is exact.
 BQ_HD float f16_to_f32(std::uint32_t h) {
 #ifdef BQ_DEVICE
   float converted;
@@ -34,7 +35,8 @@ BQ_HD float f16_to_f32(std::uint32_t h) {
   return converted;
 #else
   const std::uint32_t sign = (h & 0x8000u) << 16, magnitude = h & 0x7fffu;
-  if (magnitude >= 0x7c00u) return f32_from_bits(sign | 0x7f800000u | (magnitude & 0x3ffu) << 13);
+  if (magnitude > 0x7c00u) return f32_from_bits(sign | 0x7fc00000u | (magnitude & 0x3ffu) << 13);
+  if (magnitude == 0x7c00u) return f32_from_bits(sign | 0x7f800000u);
   if (magnitude >= 0x0400u) return f32_from_bits(sign | ((magnitude << 13) + 0x38000000u));
   const float value = f32_from_bits(0x38800000u | magnitude << 13) - f32_from_bits(0x38800000u);
   return f32_from_bits(sign | f32_to_bits(value));
