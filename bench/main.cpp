@@ -128,7 +128,8 @@ int main(int argc, char** argv) {
   list("--op", t.ops, (op_help + " default matmul").c_str());
   list("--format", t.formats, "types of the weights, as in GGUF (q4_K); default all");
   list("--isa", t.isas, "instruction sets for products; default the one the library chooses here");
-  list("--tier", t.tiers, "exact (activations of 8 bits), precise (16 bits); default exact");
+  list("--tier", t.tiers,
+       "exact (activations of 8 bits), precise (16 bits), fast (weights encoded anew); default exact");
   list("--rows", r.rows, "output features; default 4096")->check(CLI::PositiveNumber);
   list("--cols", r.cols, "input features; default 4096")->check(CLI::PositiveNumber);
   list("--tokens", r.tokens, "batch sizes of products; default 1,512")->check(CLI::PositiveNumber);

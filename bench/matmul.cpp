@@ -15,9 +15,11 @@
 namespace bq_bench {
 namespace {
 
-// Activations are rounded to multiples of their largest in 32 columns over 127 or 127 * 256; matmul.hpp.
+// matmul.hpp: activations become multiples of their largest in 32 columns over 127 or 127 * 256, in the fast tier in
+// 256 columns over 127, and so do weights.
 activation_rounding rounding_of(const bq::type_info& format, bq::tier tier) {
   if (!format.quantized) return {};
+  if (tier == bq::tier::fast) return {.run = 256, .levels = 127, .weight_levels = 127};
   return {.run = 32, .levels = tier == bq::tier::precise ? 127.0 * 256.0 : 127.0};
 }
 

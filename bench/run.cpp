@@ -13,7 +13,8 @@
 namespace bq_bench {
 namespace {
 
-constexpr named_tier all_tiers[] = {{"exact", bq::tier::exact}, {"precise", bq::tier::precise}};
+constexpr named_tier all_tiers[] = {
+    {"exact", bq::tier::exact}, {"precise", bq::tier::precise}, {"fast", bq::tier::fast}};
 
 void check_shapes(const request& r) {
   for (const auto cols : r.cols) {

@@ -33,17 +33,22 @@ product exact_product(std::span<const float> w, std::span<const float> x, const 
   double code_terms = 0;
   for (std::size_t first = 0; first < w.size(); first += static_cast<std::size_t>(rounding.run)) {
     const std::size_t last = std::min(w.size(), first + static_cast<std::size_t>(rounding.run));
-    double weight = 0, heaviest = 0, top = 0;
+    double weight = 0, value = 0, heaviest = 0, top = 0;
     for (std::size_t i = first; i < last; ++i) {
       const double wi = w[i], xi = x[i];
       p.sum += wi * xi;
       p.terms += std::abs(wi * xi);
       weight += std::abs(wi);
+      value += std::abs(xi);
       heaviest = std::max(heaviest, std::abs(wi));
       top = std::max(top, std::abs(xi));
     }
     code_terms += 4 * heaviest * top * static_cast<double>(last - first);
     if (rounding.levels > 0) p.bound += weight * top / rounding.levels * 0.501;
+    if (rounding.weight_levels > 0) {
+      const double rounded = value + static_cast<double>(last - first) * top / rounding.levels;
+      p.bound += 2 * heaviest / rounding.weight_levels * 0.501 * rounded;
+    }
   }
   p.bound += rounding.levels > 0 ? code_terms * (cols / 8 + 8) * 0x1p-24 : p.terms * (cols + 8) * 0x1p-24;
   p.bound += rounding.relative * p.terms;

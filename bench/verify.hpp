@@ -12,11 +12,12 @@ struct wrong_result : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// What a product does to its activations before it multiplies.
+// What a product does to its activations, and to its weights, before it multiplies.
 struct activation_rounding {
-  std::int64_t run = 32;  // columns under one scale
-  double levels = 0;      // the run's largest activation becomes so many steps; 0: no steps at all
-  double relative = 0;    // error of a scale or a narrower float, relative to the value
+  std::int64_t run = 32;     // columns under one scale
+  double levels = 0;         // the run's largest activation becomes so many steps; 0: no steps at all
+  double weight_levels = 0;  // the same of weights, whose steps are made for up to twice the run's largest
+  double relative = 0;       // error of a scale or a narrower float, relative to the value
 };
 
 // y [tokens, rows] against the f64 product of x [tokens, cols] and the decoded weights, on some rows and tokens. The

@@ -9,7 +9,7 @@ namespace bq {
 
 inline constexpr std::int8_t e2m1_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
-BQ_HD codebook16 e2m1_codebook() { return {{0x03020100u, 0x0c080604u, 0xfdfeff00u, 0xf4f8fafcu}}; }
+BQ_HD constexpr codebook16 e2m1_codebook() { return {{0x03020100u, 0x0c080604u, 0xfdfeff00u, 0xf4f8fafcu}}; }
 
 // Code of the value nearest to x in units of `scale`; the first of equals, so never the negative zero.
 template <class L>

@@ -11,7 +11,7 @@ inline constexpr float iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -1
 inline constexpr float iq4_bounds[16] = {-115.5f, -93.5f, -74.0f, -57.0f, -42.0f, -28.5f, -16.0f, -4.5f,
                                          7.0f,    19.0f,  31.5f,  45.5f,  61.0f,  79.0f,  101.0f, 0.0f};
 
-BQ_HD codebook16 iq4_codebook() { return {{0xbfad9881u, 0xf6eaddcfu, 0x26190d01u, 0x71594535u}}; }
+BQ_HD constexpr codebook16 iq4_codebook() { return {{0xbfad9881u, 0xf6eaddcfu, 0x26190d01u, 0x71594535u}}; }
 
 // Index of the value nearest to x (the larger of two at the same distance); 15 for NaN.
 template <class L>

@@ -27,7 +27,7 @@ struct iq4_nl {
   static_assert(sizeof(block) == 18);
   static constexpr std::array<plane, 2> planes() { return {{{0, 2, 2, true}, {2, 16, 4, false}}}; }
 
-  BQ_HD static codebook16 codebook() { return iq4_codebook(); }
+  BQ_HD static constexpr codebook16 codebook() { return iq4_codebook(); }
   template <class S>
   BQ_HD static auto codes(const S& s, int w) {
     return s.template plane<4, 16>(2, w);

@@ -29,7 +29,7 @@ struct iq4_xs {
     return {{{0, 2, 2, true}, {2, 2, 2, true}, {4, 4, 4, false}, {8, 128, 4, false}}};
   }
 
-  BQ_HD static codebook16 codebook() { return iq4_codebook(); }
+  BQ_HD static constexpr codebook16 codebook() { return iq4_codebook(); }
   template <class S>
   BQ_HD static auto codes(const S& s, int w) {
     return s.template plane<4, 16>(8, w);

@@ -27,7 +27,7 @@ struct mxfp4 {
   static_assert(sizeof(block) == 17);
   static constexpr std::array<plane, 2> planes() { return {{{0, 1, 1, false}, {1, 16, 4, false}}}; }
 
-  BQ_HD static codebook16 codebook() { return e2m1_codebook(); }
+  BQ_HD static constexpr codebook16 codebook() { return e2m1_codebook(); }
   template <class S>
   BQ_HD static auto codes(const S& s, int w) {
     return s.template plane<4, 16>(1, w);

@@ -27,7 +27,7 @@ struct nvfp4 {
   static_assert(sizeof(block) == 36);
   static constexpr std::array<plane, 2> planes() { return {{{0, 4, 1, false}, {4, 32, 4, false}}}; }
 
-  BQ_HD static codebook16 codebook() { return e2m1_codebook(); }
+  BQ_HD static constexpr codebook16 codebook() { return e2m1_codebook(); }
   template <class S>
   BQ_HD static auto codes(const S& s, int w) {
     return s.template plane<4, 8>(4, w);

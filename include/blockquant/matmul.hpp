@@ -12,15 +12,9 @@
 
 #include "parallel.hpp"
 #include "tensor.hpp"
+#include "tier.hpp"
 
 namespace bq {
-
-// Every weight counts with its exact value in each tier; activations of coded formats are rounded:
-enum class tier {
-  exact,    // to 8 bits, scaled over 32 columns
-  precise,  // to 16 bits, scaled over 32 columns; about half the speed
-};
-// F32, F16 and BF16 weights are multiplied with the f32 activations themselves, in both tiers.
 
 // Memory for what a product computes on the way. Kept by the caller from call to call, it spares every call but the
 // first few its allocations. One product at a time may use it; it grows to what the largest one needs.

@@ -10,6 +10,7 @@
 #include "aligned_buffer.hpp"
 #include "blockquant/error.hpp"
 #include "kernels.hpp"
+#include "recode.hpp"
 #include "src/tasks.hpp"
 
 namespace bq {
@@ -61,7 +62,7 @@ void activations::assign(std::span<const float> x, std::int64_t tokens, std::int
   next.cols = cols;
   next.tokens = tokens;
   next.planes = options.tier == tier::precise ? 2 : 1;
-  next.group = cpu::run;
+  next.group = options.tier == tier::fast ? cpu::wide_run : cpu::run;
   if (cols % cpu::run == 0) {
     next.place(c.memory.reserve(next.bytes()));
     for_each_task(options.threads, (tokens + tokens_per_task - 1) / tokens_per_task, [&](std::size_t i) {

@@ -1,12 +1,14 @@
 // What an instruction set offers: a row of functions for each type, derived from its format, and the dispatcher's list.
 // Callers choose an instruction set once per product.
 #pragma once
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
 #include <span>
 #include <string_view>
 
+#include "blockquant/tier.hpp"
 #include "blockquant/types.hpp"
 #include "ops.hpp"
 
@@ -38,19 +40,22 @@ using float_strip_fn = void (*)(const unsigned char* const* rows, std::int64_t c
 using matvec_fn = void (*)(const unsigned char* w, std::int64_t row_bytes, std::int64_t count, const activations& x,
                            const std::byte* prepared, float* y, std::int64_t stride) noexcept;
 
+inline constexpr int tiers = 3;
 inline constexpr int matvec_tokens[] = {1, 2, 4};
 
-// Of coded formats, for activations of one plane or two.
+// Of coded formats, for one tier.
 struct coded_kernels {
-  preparation few, many;  // of matvec's tokens, and of strip's
-  matvec_fn matvec[std::size(matvec_tokens)];
-  strip_fn strip;
+  preparation few, many;                                     // of matvec's tokens, and of strip's
+  std::array<matvec_fn, std::size(matvec_tokens)> matvec{};  // null where strip takes any number of tokens
+  strip_fn strip = nullptr;
 };
 
 struct format_kernels {
   type id;
-  coded_kernels coded[2];      // by planes, less 1; null for float formats
+  coded_kernels coded[tiers];  // null for float formats
   float_strip_fn float_strip;  // null for coded formats
+
+  const coded_kernels& of(tier t) const { return coded[static_cast<int>(t)]; }
 };
 
 struct kernels {

@@ -80,6 +80,7 @@ class strip_buffers {
 
 // What all products of a call have in common: the activations as coded and as float formats take them.
 struct operand {
+  bq::tier tier;
   const cpu::activations& coded;  // of no tokens where no weights need it
   const float* floats;
   std::int64_t tokens;
@@ -99,9 +100,9 @@ class product {
       : w_(w), x_(x), y_(y), buffers_(buffers), format_(kernels_of(w.id, kernels)) {
     constexpr const auto& few = cpu::matvec_tokens;
     const auto* const enough = std::lower_bound(std::begin(few), std::end(few), x.tokens);
-    if (!format_.float_strip) coded_ = &format_.coded[x.coded.planes - 1];
-    if (coded_ && enough != std::end(few)) {
-      matvec_ = coded_->matvec[enough - std::begin(few)];
+    if (!format_.float_strip) coded_ = &format_.of(x.tier);
+    if (coded_ && enough != std::end(few)) matvec_ = coded_->matvec[static_cast<std::size_t>(enough - std::begin(few))];
+    if (matvec_) {
       height_ = share;
     } else {
       height_ = kernels.strip_rows;
@@ -231,7 +232,7 @@ void matmul(const matrix& w, std::span<const float> x, std::int64_t tokens, std:
   workspace::contents& memory = (options.memory ? *options.memory : own).get();
   if (!kernels_of(w.id, cpu::choose(options.isa).get()).float_strip) memory.own.assign(x, tokens, w.cols, options);
   const projection one{w, y};
-  memory.run({&one, 1}, {memory.own.view(), x.data(), tokens}, options);
+  memory.run({&one, 1}, {options.tier, memory.own.view(), x.data(), tokens}, options);
 }
 
 void matmul(std::span<const projection> products, const activations& x, const matmul_options& options) {
@@ -251,7 +252,7 @@ void matmul(std::span<const projection> products, const activations& x, const ma
     check(p.w, x.x().size(), x.tokens(), p.y.size());
   }
   workspace own;
-  (options.memory ? *options.memory : own).get().run(products, {x.view(), x.x().data(), x.tokens()}, options);
+  (options.memory ? *options.memory : own).get().run(products, {x.tier(), x.view(), x.x().data(), x.tokens()}, options);
 }
 
 void matmul(const matrix& w, const activations& x, std::span<float> y, const matmul_options& options) {

@@ -26,6 +26,7 @@ struct panel_kind {
   bool unsigned_bytes;  // how the bytes go into the dot product
   bool scale_halves;    // a scale for each half of a run
   int minimums;         // for each run: 0, 1 or 2
+  int columns;          // that integer sums run over before they are scaled: a run, or a multiple
 };
 
 template <class F>
@@ -55,7 +56,8 @@ struct code_traits {
                                    unsigned_bytes, F::group == run / 2,
                                    !has_min<F>           ? 0
                                    : F::group == run / 2 ? 2
-                                                         : 1};
+                                                         : 1,
+                                   run};
 };
 
 // How a panel's bytes do: where the scales are folded in, the product of scale and code.
@@ -69,7 +71,7 @@ struct panel_traits<V, F> {
   static constexpr bool unsigned_bytes = V::template unsigned_weights<std::bit_width(
       static_cast<unsigned>(folded_range<F>().second - folded_range<F>().first))>;
   static constexpr panel_kind kind{folded_zero<F>() - (unsigned_bytes ? 0 : 128), unsigned_bytes, false,
-                                   code_traits<V, F>::kind.minimums};
+                                   code_traits<V, F>::kind.minimums, run};
 };
 
 template <class V>

@@ -1,5 +1,6 @@
-// The products of a panel with quantised activations, for all formats: int8 dot products over runs of 32 columns,
-// summed over runs in f32. For one output, in this order, on every instruction set and whatever the tile it falls into:
+// The products of a panel with quantised activations, for all formats: int8 dot products over runs of 32 columns
+// (256 in the fast tier), summed over runs in f32. For one output, in this order, on every instruction set and whatever
+// the tile it falls into:
 //
 //   for each run r:   t = scale[r] * isum[r]                                  (halves: t = scale1 * isum1 + t, fused)
 //                     y = t * d[r] + y                                        (fused)
@@ -15,27 +16,35 @@
 
 namespace bq::cpu {
 
-// What a product needs of one token in one panel, run by run, beside the codes.
+// What a product needs of one token in one panel, run by run, beside the codes. Here and below a run is Kind.columns
+// wide.
 template <panel_kind Kind, int Planes>
 struct prologue {
-  static constexpr int parts = Kind.scale_halves ? 2 : 1, runs = activations::panel_runs;
+  static constexpr int parts = Kind.scale_halves ? 2 : 1, runs = panel_cols / Kind.columns;
   alignas(64) float d[runs];
   alignas(64) std::int32_t start[Planes][parts][runs];      // -zero * sum: what integer sums begin with
   alignas(64) float sum[std::max(1, Kind.minimums)][runs];  // d * sum, of runs or of their halves
 
   BQ_HD void read(const activations& x, std::int64_t panel, std::int64_t token) {
+    constexpr int pieces = Kind.columns / run;
+    static_assert(pieces == 1 || (parts == 1 && Kind.minimums == 0));
     const float* scale = x.d_of(panel, token);
     std::int32_t total[2][runs] = {};
     for (int p = 0; p < Planes; ++p) {
-      const std::int32_t *first = x.sums_of(panel, token, p), *second = first + runs;
+      const std::int32_t *first = x.sums_of(panel, token, p), *second = first + activations::panel_runs;
       for (int r = 0; r < runs; ++r) {
-        start[p][0][r] = -Kind.zero * (parts == 2 ? first[r] : first[r] + second[r]);
-        if constexpr (parts == 2) start[p][1][r] = -Kind.zero * second[r];
-        total[0][r] = total[0][r] * 255 + first[r];
-        total[1][r] = total[1][r] * 255 + second[r];
+        if constexpr (pieces > 1) {
+          start[p][0][r] = 0;
+          for (int i = r * pieces; i < (r + 1) * pieces; ++i) start[p][0][r] -= Kind.zero * (first[i] + second[i]);
+        } else {
+          start[p][0][r] = -Kind.zero * (parts == 2 ? first[r] : first[r] + second[r]);
+          if constexpr (parts == 2) start[p][1][r] = -Kind.zero * second[r];
+          total[0][r] = total[0][r] * 255 + first[r];
+          total[1][r] = total[1][r] * 255 + second[r];
+        }
       }
     }
-    for (int r = 0; r < runs; ++r) d[r] = scale[r];
+    for (int r = 0; r < runs; ++r) d[r] = scale[r * pieces];
     for (int m = 0; m < Kind.minimums; ++m) {
       for (int r = 0; r < runs; ++r) {
         sum[m][r] = scale[r] * static_cast<float>(Kind.minimums == 2 ? total[m][r] : total[0][r] + total[1][r]);
@@ -70,7 +79,7 @@ BQ_HD void tile(const panel<V>& w, int row, const std::int8_t* codes, const prol
   using reals = typename V::reals;
   constexpr int vectors = V::tile, lanes = V::lanes, height = panel<V>::rows;
   constexpr int parts = Kind.scale_halves ? 2 : 1;
-  constexpr int part_words = run / 4 / parts;
+  constexpr int run_words = Kind.columns / 4, part_words = run_words / parts;
 
   reals sofar[Tokens][vectors];
 #pragma GCC unroll 16
@@ -94,7 +103,7 @@ BQ_HD void tile(const panel<V>& w, int row, const std::int8_t* codes, const prol
       }
 #pragma GCC unroll 16
       for (int j = 0; j < part_words; ++j) {
-        const int word = r * (run / 4) + part * part_words + j;
+        const int word = r * run_words + part * part_words + j;
         words weights[vectors];
 #pragma GCC unroll 16
         for (int v = 0; v < vectors; ++v) weights[v] = V::load32(w.codes + (word * height + row + v * lanes) * 4);

@@ -2,6 +2,7 @@
 // lanes are runs; their scales, in vectors; then the codes run by run, and their sums, turned as well.
 #pragma once
 #include "activations.hpp"
+#include "int8_scale.hpp"
 
 namespace bq::cpu {
 
@@ -34,7 +35,7 @@ BQ_HD void quantize_panel(const float* x, std::int64_t panel, std::int64_t token
   using reals = typename V::reals;
   constexpr int runs = activations::panel_runs, vectors = run / V::lanes;
   constexpr float limit = Planes == 2 ? 127.0f * 256.0f : 127.0f;
-  constexpr std::uint32_t infinity = 0x7f800000, not_a_number = 0x7fc00000, tiny = (127 - 100) << 23;
+  constexpr std::uint32_t infinity = 0x7f800000;
   static constexpr float zeros[run] = {};
 
   const float* from[runs];
@@ -62,13 +63,9 @@ BQ_HD void quantize_panel(const float* x, std::int64_t panel, std::int64_t token
     for (int r = first; r < last; ++r) top[r] = shared;
   }
   for (int r = 0; r < runs; r += V::lanes) {
-    const words bits = V::load32(reinterpret_cast<const unsigned char*>(top + r));
-    const auto where_usable = [&](reals value, std::uint32_t otherwise) {
-      const words finite = V::select(V::less(bits, infinity), V::as_words(value), words(otherwise));
-      return V::as_reals(V::select(V::less(bits, tiny), words(0u), finite));
-    };
-    V::store(out.d_of(panel, token) + r, where_usable(V::as_reals(bits) / reals(limit), not_a_number));
-    V::store(inverse + r, where_usable(reals(limit) / V::as_reals(bits), 0));
+    const int8_scale<V> scale(V::load32(reinterpret_cast<const unsigned char*>(top + r)), limit);
+    V::store(out.d_of(panel, token) + r, scale.d);
+    V::store(inverse + r, scale.inverse);
   }
 
   half_sums<V> sums[Planes];

@@ -10,6 +10,7 @@
 #include "matvec.hpp"
 #include "product.hpp"
 #include "quantize_activations.hpp"
+#include "recode.hpp"
 
 namespace bq::cpu {
 
@@ -22,13 +23,20 @@ BQ_HD void prefetch(const unsigned char* const* rows, std::int64_t at, std::int6
   }
 }
 
-template <class V, coded_format F, int Planes>
+template <tier Tier>
+inline constexpr int planes_of = Tier == tier::precise ? 2 : 1;
+
+template <class V, coded_format F, tier Tier>
+inline constexpr panel_kind strip_kind = Tier == tier::fast ? recoded_kind<V> : panel_traits<V, F>::kind;
+
+template <class V, coded_format F, tier Tier>
 void strip_product(const unsigned char* const* rows, int count, std::int64_t cols, const activations& x,
                    const std::byte* prepared, std::int64_t first, std::int64_t last, float* sums, float* y,
                    std::int64_t stride) noexcept {
-  constexpr panel_kind kind = panel_traits<V, F>::kind;
+  constexpr panel_kind kind = strip_kind<V, F, Tier>;
+  constexpr int planes = planes_of<Tier>;
   constexpr int height = panel<V>::rows;
-  const auto* of = reinterpret_cast<const prologue<kind, Planes>*>(prepared);
+  const auto* of = reinterpret_cast<const prologue<kind, planes>*>(prepared);
   const auto offset_of = [](std::int64_t column) {
     return column / F::block_size * static_cast<std::int64_t>(sizeof(typename F::block));
   };
@@ -36,11 +44,15 @@ void strip_product(const unsigned char* const* rows, int count, std::int64_t col
   for (std::int64_t at = 0; at < cols; at += panel_cols) {
     const std::int64_t next = std::min<std::int64_t>(at + panel_cols, cols);
     const std::int64_t after = std::min<std::int64_t>(next + panel_cols, cols), k = at / panel_cols;
-    unpack<V, F>(rows, offset_of(at), static_cast<int>((next - at) / F::block_size), p);
+    const auto blocks = static_cast<int>((next - at) / F::block_size);
+    if constexpr (Tier == tier::fast)
+      recode<V, F>(rows, offset_of(at), blocks, p);
+    else
+      unpack<V, F>(rows, offset_of(at), blocks, p);
     prefetch<V>(rows, offset_of(next), offset_of(after - next));
     const bool direct = next == cols && count == height;
-    product<V, kind, Planes>(p, x.codes_of(k, first, 0), of + k * x.tokens + first, last - first,
-                             static_cast<int>((next - at) / run),
+    product<V, kind, planes>(p, x.codes_of(k, first, 0), of + k * x.tokens + first, last - first,
+                             static_cast<int>((next - at + kind.columns - 1) / kind.columns),
                              {k == 0 ? nullptr : sums, direct ? y : sums, direct ? stride : height});
   }
   for (std::int64_t t = 0; count < height && t < last - first; ++t)
@@ -50,19 +62,29 @@ void strip_product(const unsigned char* const* rows, int count, std::int64_t col
 template <panel_kind Kind, int Planes>
 inline constexpr preparation preparation_of{sizeof(prologue<Kind, Planes>), prepare<Kind, Planes>};
 
-template <class V, coded_format F, int Planes>
-inline constexpr coded_kernels coded_kernels_of{
-    preparation_of<code_traits<V, F>::kind, Planes>,
-    preparation_of<panel_traits<V, F>::kind, Planes>,
-    {matvec<V, F, 1, Planes>, matvec<V, F, 2, Planes>, matvec<V, F, 4, Planes>},
-    strip_product<V, F, Planes>};
+// Few tokens have no kernels of their own in the fast tier: the weights' exact values would give other results than the
+// same tokens get among many.
+template <class V, coded_format F, tier Tier>
+constexpr coded_kernels coded_kernels_of() {
+  constexpr int planes = planes_of<Tier>;
+  coded_kernels k{{}, preparation_of<strip_kind<V, F, Tier>, planes>, {}, strip_product<V, F, Tier>};
+  if constexpr (Tier != tier::fast) {
+    k.few = preparation_of<code_traits<V, F>::kind, planes>;
+    k.matvec = {matvec<V, F, 1, planes>, matvec<V, F, 2, planes>, matvec<V, F, 4, planes>};
+  }
+  return k;
+}
 
 template <class V, any_format F>
 constexpr format_kernels kernels_of() {
-  if constexpr (float_format<F>)
+  if constexpr (float_format<F>) {
     return {F::id, {}, float_strip_product<V, F>};
-  else
-    return {F::id, {coded_kernels_of<V, F, 1>, coded_kernels_of<V, F, 2>}, nullptr};
+  } else {
+    return {F::id,
+            {coded_kernels_of<V, F, tier::exact>(), coded_kernels_of<V, F, tier::precise>(),
+             coded_kernels_of<V, F, tier::fast>()},
+            nullptr};
+  }
 }
 
 template <class V, class List>

@@ -64,7 +64,7 @@ TEST_CASE("products: one object for each combination, with consistent numbers") 
       run("--quick --json --cache --rows 48 --cols 256,512 --tokens 1,3 --threads 1,2 --tier all --format q4_K,F16");
   REQUIRE_MESSAGE(done.exit_code == 0, done.out);
   const auto rows = own_rows(json::parse(done.out));
-  REQUIRE(rows.size() == 2 * 2 * 2 * 2 * 2);
+  REQUIRE(rows.size() == 2 * 2 * 2 * 2 * 3);
   for (const json& row : rows) {
     CHECK(row.at("op") == "matmul");
     CHECK((row.at("format") == "q4_K" || row.at("format") == "f16"));

@@ -9,7 +9,7 @@
 
 namespace {
 
-constexpr bq::tier tiers[] = {bq::tier::exact, bq::tier::precise};
+constexpr bq::tier tiers[] = {bq::tier::exact, bq::tier::precise, bq::tier::fast};
 
 std::vector<float> product(const problem& p, const bq::activations& x, const bq::matmul_options& options) {
   std::vector<float> y(static_cast<std::size_t>(p.rows * x.tokens()), -1.0f);
@@ -77,7 +77,7 @@ TEST_CASE("products of one call, of several types and heights, have the bits of 
 TEST_CASE("an object that held other activations before gives the same bits") {
   bq::activations x;
   bq::workspace memory;
-  for (const bq::tier tier : {bq::tier::precise, bq::tier::exact}) {
+  for (const bq::tier tier : {bq::tier::precise, bq::tier::fast, bq::tier::exact}) {
     for (const std::int64_t tokens : {40, 3, 17, 1}) {
       for (const std::int64_t cols : {1024, 256, 768, 32}) {
         const problem p(bq::type::q4_0, 9, cols, tokens);

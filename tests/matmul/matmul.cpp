@@ -17,33 +17,40 @@
 
 namespace {
 
-constexpr bq::tier tiers[] = {bq::tier::exact, bq::tier::precise};
+constexpr bq::tier tiers[] = {bq::tier::exact, bq::tier::precise, bq::tier::fast};
 
-// |y - exact| is at most: the activations' rounding, half a step of their run each (nothing for float weights), and the
-// f32 roundings, of which a term passes through a few for each run (or column) that follows: (runs + 8) * 2^-24 of the
-// sum of absolute terms, minimums and codes counted apart.
+// |y - exact| is at most: the rounding of activations and weights, half a step each (nothing for float weights), and
+// the f32 roundings, of which a term passes through a few for each run (or column) that follows: (runs + 8) * 2^-24 of
+// the sum of absolute terms, minimums and codes counted apart.
 void check_against_f64(const problem& p, const std::vector<float>& y, bq::tier tier) {
   const bq::type_info& t = bq::info(p.id);
   const double limit = tier == bq::tier::precise ? 127.0 * 256.0 : 127.0;
+  const std::int64_t run = tier == bq::tier::fast ? 256 : 32;
   const double steps = t.quantized ? static_cast<double>(p.cols) / 32 * 4 + 8 : static_cast<double>(p.cols);
   for (std::int64_t k = 0; k < p.tokens; ++k) {
     for (std::int64_t r = 0; r < p.rows; ++r) {
       double sum = 0, terms = 0, rounding = 0;
-      for (std::int64_t first = 0; first < p.cols; first += 32) {
-        const std::int64_t last = std::min(first + 32, p.cols);
-        double top = 0, weight = 0, largest = 0;
+      for (std::int64_t first = 0; first < p.cols; first += run) {
+        const std::int64_t last = std::min(first + run, p.cols);
+        double top = 0, value = 0, weight = 0, largest = 0;
         for (std::int64_t c = first; c < last; ++c) {
           const double v = p.x[static_cast<std::size_t>(k * p.cols + c)],
                        w = p.weights[static_cast<std::size_t>(r * p.cols + c)];
           sum += w * v;
           top = std::max(top, std::abs(v));
+          value += std::abs(v);
           weight += std::abs(w);
           largest = std::max(largest, std::abs(w));
         }
         // Codes and minimum apart are larger than the weight they make: at most three times the largest weight of the
         // run.
-        terms += 32 * 4 * largest * top;
-        if (t.quantized) rounding += weight * top / limit * 0.5001;
+        terms += static_cast<double>(run) * 4 * largest * top;
+        if (!t.quantized) continue;
+        rounding += weight * top / limit * 0.5001;
+        // A weight's step is made for the largest that the scales allow: at most twice the largest there is. The
+        // activations' rounding meets the rounded weight.
+        if (tier == bq::tier::fast)
+          rounding += 2 * largest / 127 * 0.5001 * (value + static_cast<double>(run) * top / limit);
       }
       const double bound = rounding + terms * steps * 0x1p-24 + 1e-30;
       const double error = std::abs(static_cast<double>(y[static_cast<std::size_t>(k * p.rows + r)]) - sum);

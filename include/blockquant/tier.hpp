@@ -1,0 +1,13 @@
+// How the products round weights and activations of coded formats. F32, F16 and BF16 weights are multiplied with the
+// f32 activations themselves, in all tiers.
+#pragma once
+
+namespace bq {
+
+enum class tier {
+  exact,    // weights not at all; activations to 8 bits, scaled over 32 columns
+  precise,  // weights not at all; activations to 16 bits, scaled over 32 columns; about half the speed
+  fast,     // both to 8 bits, scaled over 256 columns; for many tokens: weights are encoded anew in each product
+};
+
+}  // namespace bq
