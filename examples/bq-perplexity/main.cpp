@@ -7,12 +7,15 @@
 
 namespace {
 
-using bq_perplexity::request;
+using bq_perplexity::base_form, bq_perplexity::request;
 
 constexpr const char* description =
-    R"(Measures language models (GGUF): perplexity of a text.
+    R"(Measures language models (GGUF): perplexity of a text, and what quantising costs.
 
   bq-perplexity -m model.gguf -f text.txt                  perplexity: lower is better
+  bq-perplexity -m f16.gguf -f text.txt --kl-divergence-base f16.base
+  bq-perplexity -m q4.gguf --kl-divergence-base f16.base --kl-divergence
+                                                           what q4 loses against f16, token by token
 
 Numbers are those of llama-perplexity for the same model and text: windows of -c tokens that do not overlap, bos in
 place of the first token, the second half of each window scored. They do not depend on -t and -b.)";
@@ -28,12 +31,25 @@ bq::type parse_type(const std::string& text) {
   return found->id;
 }
 
-void add_options(CLI::App& app, request& r) {
+void add_options(CLI::App& app, request& r, bool& divergence) {
   auto* input = app.add_option_group("What is measured");
   input->add_option("-m,--model", r.model, "model; any part of a split one")->type_name("FILE");
   input->add_option("-f,--file", r.text, "text")->type_name("FILE");
   input->add_option("-c,--ctx-size", r.context, "tokens of a window; 512 if not given")->type_name("N");
   input->add_option("--chunks", r.windows, "measure the first N windows only")->type_name("N");
+
+  auto* base = app.add_option_group("Compared with a base model, by KL divergence");
+  base->add_option("--kl-divergence-base,--save-all-logits", r.base,
+                   "base file: what the base model thinks of the text. Written, or with --kl-divergence read (ours or "
+                   "llama.cpp's); the text is in it")
+      ->type_name("FILE");
+  base->add_flag("--kl-divergence", divergence, "compare with the base file");
+  base->add_option("--base-format", r.base_form,
+                   "of a base file that is written: u16 (2 bytes for each token of the vocabulary, at each scored "
+                   "position), f32 (4 bytes, exact) or llama (llama.cpp's, without fingerprints and digests)")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, base_form>{
+          {"u16", base_form::codes}, {"f32", base_form::f32}, {"llama", base_form::llama}}))
+      ->type_name("FORM");
 
   auto* work = app.add_option_group("How");
   work->add_option("-t,--threads", r.threads, "threads; all cores if not given")
@@ -69,9 +85,15 @@ int main(int argc, char** argv) {
   CLI::App app(description, "bq-perplexity");
   app.set_version_flag("--version", BQ_PERPLEXITY_VERSION);
   request r;
-  add_options(app, r);
+  bool divergence = false;
+  add_options(app, r, divergence);
   return bq_program::run_command(app, argc, argv, r.json, [&] {
-    if (r.model.empty() || r.text.empty()) throw CLI::RequiredError("-m MODEL and -f TEXT");
+    if (r.model.empty()) throw CLI::RequiredError("-m MODEL");
+    if (divergence) {
+      if (r.base.empty()) throw CLI::RequiredError("--kl-divergence-base FILE");
+      return divergence_command(r);
+    }
+    if (r.text.empty()) throw CLI::RequiredError("-f TEXT");
     return perplexity_command(r);
   });
 }

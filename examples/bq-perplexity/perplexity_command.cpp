@@ -1,6 +1,7 @@
-// bq-perplexity -m MODEL -f TEXT: the perplexity of a text.
+// bq-perplexity -m MODEL -f TEXT: the perplexity of a text; with --kl-divergence-base, its logits go to a file too.
 #include <fmt/format.h>
 
+#include "base_file.hpp"
 #include "evaluation/language_model.hpp"
 #include "session.hpp"
 
@@ -12,13 +13,25 @@ int perplexity_command(const request& r) {
                                            {.length = r.context.value_or(512), .at_most = r.windows});
   bq::thread_pool threads(r.threads);
   bq_llm::window_evaluator evaluator(model.model, windows, evaluator_options(r, threads));
-  bq_program::progress bar(windows.tokens.size(), static_cast<std::size_t>(windows.count), r.style,
-                           bq_program::human_tokens);
+  std::optional<base_writer> base;
+  if (!r.base.empty()) {
+    base.emplace(r.base, base_header{.form = r.base_form,
+                                     .windows = windows,
+                                     .vocabulary = model.model.vocabulary,
+                                     .model = model.fingerprint(),
+                                     .tokenizer = model.tokenizer_fingerprint()});
+  }
+  window_progress bar(windows, r);
   const stopwatch watch;
-  const auto nll = bq_llm::score_text(evaluator, windows, threads, [&](std::int64_t, std::span<const double> so_far) {
-    bar.advance(static_cast<std::uint64_t>(windows.length));
-    bar.finish_item(fmt::format("PPL {:.4f}", bq_llm::perplexity(so_far).value));
-  });
+  const auto nll = bq_llm::score_text(
+      evaluator, windows, threads,
+      [&](std::span<const double> so_far) {
+        bar.finish_window(fmt::format("PPL {:.4f}", bq_llm::perplexity(so_far).value));
+      },
+      [&](std::int64_t, std::int64_t, std::span<const float> logits) {
+        if (base) base->add(logits, threads);
+      });
+  if (base) base->commit();
   const bq_llm::estimate ppl = bq_llm::perplexity(nll);
   if (r.json) {
     const nlohmann::ordered_json out{{"model", r.model},

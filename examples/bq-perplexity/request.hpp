@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base_file.hpp"
 #include "evaluation/windows.hpp"
 #include "program/progress.hpp"
 
@@ -17,11 +18,14 @@ struct request {
   std::int64_t batch = 2048;            // tokens evaluated at once
   bq::tier tier = bq::tier::exact;
   bq::type keys = bq::type::f16, values = bq::type::f16;
+  std::string base;                                                      // base file, written or read
+  bq_perplexity::base_form base_form = bq_perplexity::base_form::codes;  // of one that is written
   int threads = 0;
   bool json = false;
   bq_program::progress_style style = bq_program::progress_style::automatic;
 };
 
 int perplexity_command(const request& r);
+int divergence_command(const request& r);
 
 }  // namespace bq_perplexity

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <blockquant/gguf.hpp>
+#include <blockquant/output_file.hpp>
 #include <charconv>
 #include <filesystem>
 #include <optional>
@@ -174,7 +175,7 @@ int quantize_command(quantize_request r) {
                           {.max_memory = r.max_memory, .measure_errors = !r.report_path.empty(), .style = r.style});
 
   const auto json = r.json || !r.report_path.empty() ? to_json(p, result).dump(2) + "\n" : std::string();
-  if (!r.report_path.empty()) write_file(r.report_path, json);
+  if (!r.report_path.empty()) bq::write_file(r.report_path, std::as_bytes(std::span(json)));
   if (r.json) {
     fmt::print("{}", json);
   } else {

@@ -2,11 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <cerrno>
 #include <cmath>
-#include <cstdio>
-#include <cstring>
-#include <fstream>
 
 namespace bq_quantize {
 
@@ -63,19 +59,6 @@ nlohmann::ordered_json to_json(const plan& p, const run_result& result) {
   }
   if (worst >= 0) out["rms"] = weight2 > 0 ? std::sqrt(error2 / weight2) : 0.0;
   return out;
-}
-
-void write_file(const std::string& path, const std::string& text) {
-  const std::string temporary = path + ".part";
-  std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
-  file << text;
-  file.close();
-  if (!file || std::rename(temporary.c_str(), path.c_str()) != 0) {
-    const int reason = errno;
-    std::remove(temporary.c_str());
-    throw bq::error(
-        {.code = bq::errc::io, .message = "cannot write the file", .file = path, .found = std::strerror(reason)});
-  }
 }
 
 }  // namespace bq_quantize

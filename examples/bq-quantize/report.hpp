@@ -16,7 +16,4 @@ std::string summary(const plan& p);
 // tensors "rms" and "worst_tensor".
 nlohmann::ordered_json to_json(const plan& p, const run_result& result);
 
-// Writes text to a file that appears whole or not at all. Throws errc::io.
-void write_file(const std::string& path, const std::string& text);
-
 }  // namespace bq_quantize

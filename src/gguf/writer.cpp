@@ -4,8 +4,9 @@
 #include <utility>
 
 #include "blockquant/gguf.hpp"
+#include "blockquant/output_file.hpp"
 #include "coverage.hpp"
-#include "output_file.hpp"
+#include "folder.hpp"
 #include "src/checked.hpp"
 #include "write_plan.hpp"
 

@@ -43,7 +43,7 @@ double sum(std::size_t n, Term term) {
   return total;
 }
 
-float largest(const float* x, std::size_t n) {
+float largest_of(const float* x, std::size_t n) {
   float part[lanes];
   std::fill(part, part + lanes, x[0]);
   std::size_t i = 0;
@@ -56,13 +56,15 @@ float largest(const float* x, std::size_t n) {
 
 }  // namespace
 
+float largest(std::span<const float> x) { return largest_of(x.data(), x.size()); }
+
 float exp_of_negative(float x) { return exponential(x); }
 
 softmax_summary summarise(std::span<const float> logits) {
   softmax_summary s{.max = logits[0]};
   std::size_t best = 0;
   for (std::size_t at = 0; at < logits.size(); at += block) {
-    const float m = largest(&logits[at], std::min(block, logits.size() - at));
+    const float m = largest_of(&logits[at], std::min(block, logits.size() - at));
     if (m > s.max) s.max = m, best = at;
   }
   const auto top = std::find(logits.begin() + static_cast<std::ptrdiff_t>(best), logits.end(), s.max);

@@ -22,6 +22,9 @@ struct softmax_summary {
   double log_probability(float x) const { return static_cast<double>(x - max) - log_sum; }
 };
 
+// The largest of at least one number; NaN is passed over unless it is the first.
+float largest(std::span<const float> x);
+
 // Of at least one logit.
 softmax_summary summarise(std::span<const float> logits);
 

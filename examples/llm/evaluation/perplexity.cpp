@@ -23,20 +23,20 @@ estimate perplexity(std::span<const double> nll) {
 void score_tokens(const window_set& windows, std::int64_t window, std::int64_t first, std::span<const float> logits,
                   std::span<double> out, bq::executor& threads) {
   const std::size_t vocabulary = logits.size() / out.size();
+  const std::span<const int> targets = windows.targets(window, first, out.size());
   threads.run(out.size(), [&](std::size_t i) {
     const auto row = logits.subspan(i * vocabulary, vocabulary);
-    const std::int64_t position = first + static_cast<std::int64_t>(i);
-    out[i] = -summarise(row).log_probability(row[static_cast<std::size_t>(windows.target(window, position))]);
+    out[i] = -summarise(row).log_probability(row[static_cast<std::size_t>(targets[i])]);
     if (std::isfinite(out[i])) return;
     throw bq::error({.code = bq::errc::not_finite,
                      .message = "the model's logits are not finite",
-                     .subject = "window " + std::to_string(window) + ", position " +
-                                std::to_string(windows.first_scored() + position)});
+                     .subject = "window " + std::to_string(window) + ", scored token " +
+                                std::to_string(first + static_cast<std::int64_t>(i))});
   });
 }
 
 std::vector<double> score_text(window_evaluator& of, const window_set& windows, bq::executor& threads,
-                               const std::function<void(std::int64_t, std::span<const double>)>& done) {
+                               const std::function<void(std::span<const double>)>& done, const logits_visitor& also) {
   std::vector<double> nll(static_cast<std::size_t>(windows.count * windows.scored()));
   const auto until = [&](std::int64_t window, std::int64_t position) {
     return static_cast<std::size_t>(window * windows.scored() + position);
@@ -46,8 +46,9 @@ std::vector<double> score_text(window_evaluator& of, const window_set& windows, 
       [&](std::int64_t w, std::int64_t first, std::span<const float> logits) {
         const std::size_t n = logits.size() / of.vocabulary();
         score_tokens(windows, w, first, logits, std::span(nll).subspan(until(w, first), n), threads);
+        if (also) also(w, first, logits);
       },
-      [&](std::int64_t w) { done(w, std::span(nll).first(until(w + 1, 0))); });
+      [&](std::int64_t w) { done(std::span(nll).first(until(w + 1, 0))); });
   return nll;
 }
 

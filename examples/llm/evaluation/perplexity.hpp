@@ -22,12 +22,14 @@ estimate mean(double sum, double sum_of_squares, std::size_t count);
 estimate perplexity(std::span<const double> nll);
 
 // -ln p of the targets of scored positions [first, ...) of a window, into `out`, one for each row of logits. Throws
-// errc::not_finite naming window and position.
+// errc::not_finite naming window and token.
 void score_tokens(const window_set& windows, std::int64_t window, std::int64_t first, std::span<const float> logits,
                   std::span<double> out, bq::executor& threads);
 
-// -ln p of all scored tokens, in order; `done` is told of each window with what is known by then.
+// -ln p of all scored tokens, in order; `done` is called after each window with what is known by then, `also` sees all
+// logits.
 std::vector<double> score_text(window_evaluator& of, const window_set& windows, bq::executor& threads,
-                               const std::function<void(std::int64_t, std::span<const double>)>& done);
+                               const std::function<void(std::span<const double>)>& done,
+                               const logits_visitor& also = {});
 
 }  // namespace bq_llm

@@ -17,6 +17,15 @@ std::span<const int> window_set::window(std::int64_t w) const {
   return std::span(tokens).subspan(index(w * length), index(length));
 }
 
+std::span<const int> window_set::targets(std::int64_t w, std::int64_t i, std::size_t n) const {
+  return window(w).subspan(index(first_scored() + i + 1), n);
+}
+
+void window_set::keep(std::int64_t at_most) {
+  count = std::min(count, at_most);
+  tokens.resize(index(count * length));
+}
+
 window_set cut_windows(const tokenizer& t, std::string_view text, const window_options& options) {
   if (options.length < 4) {
     throw bq::error({.code = bq::errc::out_of_range,
@@ -35,9 +44,9 @@ window_set cut_windows(const tokenizer& t, std::string_view text, const window_o
                      .found = std::to_string(w.tokens.size()) + " tokens",
                      .advice = "take a longer text, or a smaller context"});
   }
-  w.count = options.at_most < 0 ? there_are : std::min(options.at_most, there_are);
+  w.count = there_are;
   w.tokens.erase(w.tokens.begin(), w.tokens.begin() + options.skip * w.length);
-  w.tokens.resize(index(w.count * w.length));
+  w.keep(options.at_most < 0 ? there_are : options.at_most);
   return w;
 }
 
@@ -92,8 +101,7 @@ std::span<const float> window_evaluator::logits(std::int64_t window, std::int64_
   return logits_;
 }
 
-void for_each_logits(window_evaluator& of, const window_set& windows,
-                     const std::function<void(std::int64_t, std::int64_t, std::span<const float>)>& visit,
+void for_each_logits(window_evaluator& of, const window_set& windows, const logits_visitor& visit,
                      const std::function<void(std::int64_t)>& done) {
   for (std::int64_t first = 0; first < windows.count; first += of.at_once()) {
     const std::int64_t count = std::min(of.at_once(), windows.count - first);

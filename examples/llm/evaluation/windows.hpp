@@ -25,10 +25,9 @@ struct window_set {
   std::int64_t first_scored() const { return length / 2; }
   std::int64_t scored() const { return length - 1 - first_scored(); }  // positions of a window
   std::span<const int> window(std::int64_t w) const;
-  // The token after scored position i of window w.
-  int target(std::int64_t w, std::int64_t i) const {
-    return window(w)[static_cast<std::size_t>(first_scored() + i + 1)];
-  }
+  // The tokens after scored positions [i, i + n) of window w.
+  std::span<const int> targets(std::int64_t w, std::int64_t i, std::size_t n) const;
+  void keep(std::int64_t at_most);  // the first windows
 };
 
 struct window_options {
@@ -76,10 +75,11 @@ class window_evaluator {
   std::vector<float> logits_;
 };
 
-// Calls visit(window, first position, logits [positions, vocabulary]) for all scored positions in order, and
-// done(window) after each window.
-void for_each_logits(window_evaluator& of, const window_set& windows,
-                     const std::function<void(std::int64_t, std::int64_t, std::span<const float>)>& visit,
+// Is shown logits [positions, vocabulary] of a window, from its scored position `first` on.
+using logits_visitor = std::function<void(std::int64_t window, std::int64_t first, std::span<const float> logits)>;
+
+// Shows all scored positions in order, and calls done(window) after each window.
+void for_each_logits(window_evaluator& of, const window_set& windows, const logits_visitor& visit,
                      const std::function<void(std::int64_t)>& done);
 
 }  // namespace bq_llm

@@ -1,19 +1,19 @@
 // Atomic files with the system's calls: O_TMPFILE, fallocate, fsync, linkat, renameat2.
-#include "output_file.hpp"
+#include "blockquant/output_file.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <filesystem>
 #include <utility>
 
-#include "src/checked.hpp"
-#include "system_error.hpp"
+#include "gguf/folder.hpp"
+#include "gguf/system_error.hpp"
 
-namespace bq::gguf {
+namespace bq {
+
+using gguf::folder_of, gguf::system_error;
 
 namespace {
 
@@ -36,35 +36,6 @@ void check_target(const std::string& path, bool overwrite) {
 }
 
 }  // namespace
-
-std::string folder_of(const std::string& path) {
-  const std::string folder = std::filesystem::path(path).parent_path().string();
-  return folder.empty() ? "." : folder;
-}
-
-void require_free_space(const std::string& folder, std::uint64_t bytes) {
-  struct statvfs s {};
-  if (statvfs(folder.c_str(), &s) != 0) throw system_error("the output folder cannot be used", folder, errno);
-  const auto free = (checked(s.f_bavail) * s.f_frsize).at_most();
-  if (s.f_blocks == 0 || !free || *free >= bytes) return;
-  throw error({.code = errc::disk_full,
-               .message = "not enough free space",
-               .file = folder,
-               .expected = std::to_string(bytes) + " bytes",
-               .found = std::to_string(*free),
-               .advice = "free some space, or write to another disk"});
-}
-
-void sync_folder(const std::string& folder) {
-  const int descriptor = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) throw system_error("the output folder cannot be opened", folder, errno);
-  const int failure = fsync(descriptor) == 0 ? 0 : errno;
-  close(descriptor);
-  // Some file systems have no such operation on folders.
-  if (failure != 0 && failure != EINVAL && failure != EROFS) {
-    throw system_error("the output folder cannot be synchronised", folder, failure);
-  }
-}
 
 output_file::output_file(std::string path, std::uint64_t bytes, bool overwrite)
     : path_(std::move(path)), overwrite_(overwrite) {
@@ -114,6 +85,7 @@ void output_file::create() {
 }
 
 void output_file::reserve(std::uint64_t bytes) {
+  if (bytes == 0) return;
   int failure;
   do failure = fallocate(descriptor_, 0, 0, static_cast<off_t>(bytes)) == 0 ? 0 : errno;
   while (failure == EINTR);
@@ -190,6 +162,12 @@ void output_file::publish() {
   published_ = true;
 }
 
+void output_file::commit() {
+  sync();
+  publish();
+  gguf::sync_folder(folder_of(path_));
+}
+
 void output_file::withdraw() noexcept {
   if (published_ && !replaced_) unlink(path_.c_str());
   published_ = false;
@@ -197,4 +175,10 @@ void output_file::withdraw() noexcept {
   temporary_.clear();
 }
 
-}  // namespace bq::gguf
+void write_file(const std::string& path, std::span<const std::byte> bytes) {
+  output_file file(path, bytes.size(), true);
+  file.write(0, bytes);
+  file.commit();
+}
+
+}  // namespace bq

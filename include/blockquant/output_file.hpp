@@ -7,7 +7,7 @@
 #include <span>
 #include <string>
 
-namespace bq::gguf {
+namespace bq {
 
 class output_file {
  public:
@@ -27,6 +27,8 @@ class output_file {
   // Gives the file its name, replacing a file of that name when `overwrite` allows it. Throws errc::file_exists,
   // errc::io.
   void publish();
+  // All of that, and makes the name durable. Throws as they do.
+  void commit();
   // Takes the name back, unless it was another file's before.
   void withdraw() noexcept;
 
@@ -46,14 +48,8 @@ class output_file {
   std::string temporary_;  // empty while the file has no name
 };
 
-// The folder a path lies in; "." for a bare name.
-std::string folder_of(const std::string& path);
+// Writes a whole file: it appears complete and durable under its name, replacing what was there, or not at all. Throws
+// as the members of output_file.
+void write_file(const std::string& path, std::span<const std::byte> bytes);
 
-// Throws errc::disk_full when the file system that holds `folder` has fewer free bytes, errc::io when the folder cannot
-// be examined.
-void require_free_space(const std::string& folder, std::uint64_t bytes);
-
-// Makes the names in `folder` durable. Throws errc::io.
-void sync_folder(const std::string& folder);
-
-}  // namespace bq::gguf
+}  // namespace bq
