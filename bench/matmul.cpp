@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <blockquant/interleave.hpp>
 #include <blockquant/matmul.hpp>
 #include <blockquant/quantize.hpp>
 #include <limits>
+#include <optional>
 
 #include "operations.hpp"
 #include "peer/peer.hpp"
@@ -32,18 +34,21 @@ std::vector<std::byte> random_blocks(const bq::type_info& format, std::int64_t r
 
 class matmul_subject final : public subject {
  public:
-  matmul_subject(const bq::type_info& format, std::int64_t rows, std::int64_t cols, bool cached)
+  matmul_subject(const bq::type_info& format, std::int64_t rows, std::int64_t cols, bool cached, bool interleaved)
       : blocks_(random_blocks(format, std::min(rows, distinct_rows), cols), rows, bq::row_bytes(format.id, cols),
-                cached) {}
+                cached),
+        cached_(cached),
+        interleaved_(interleaved) {}
 
   contest prepare(const configuration& c, bq::executor& threads) override {
     setup_ = c;
     x_ = random_values(c.tokens * c.cols, 1.0f, 2);
     y_.assign(static_cast<std::size_t>(c.tokens * c.rows), 0.0f);
     const bq::matmul_options options{.tier = c.tier, .threads = &threads, .isa = c.isa};
+    if (interleaved_) interleave(options);
 
     contestant ours;
-    ours.call = [this, options](std::size_t turn) { bq::matmul(matrix(turn), x_, setup_.tokens, y_, options); };
+    ours.call = [this, options](std::size_t turn) { bq::matmul(view(turn), x_, setup_.tokens, y_, options); };
     ours.check = [this, call = ours.call] {
       std::fill(y_.begin(), y_.end(), std::numeric_limits<float>::quiet_NaN());
       call(0);
@@ -60,8 +65,23 @@ class matmul_subject final : public subject {
 
  private:
   bq::matrix matrix(std::size_t turn) const { return {setup_.format->id, setup_.rows, setup_.cols, blocks_[turn]}; }
+  bq::matrix view(std::size_t turn) const {
+    bq::matrix w = matrix(turn);
+    if (copies_) w.blocks = (*copies_)[turn];
+    w.interleaved = lanes_;
+    return w;
+  }
+  void interleave(const bq::matmul_options& options) {
+    std::vector<std::byte> out(bq::interleaved_bytes(matrix(0), options));
+    lanes_ = bq::interleave(matrix(0), out, options).interleaved;
+    copies_.reset();
+    if (lanes_ != 0) copies_.emplace(out, 1, out.size(), cached_);
+  }
 
   rotation blocks_;
+  bool cached_, interleaved_;
+  std::optional<rotation> copies_;  // interleaved
+  int lanes_ = 0;
   configuration setup_;
   std::vector<float> x_, y_;
 };
@@ -69,7 +89,11 @@ class matmul_subject final : public subject {
 }  // namespace
 
 std::unique_ptr<subject> make_matmul(const bq::type_info& format, std::int64_t rows, std::int64_t cols, bool cached) {
-  return std::make_unique<matmul_subject>(format, rows, cols, cached);
+  return std::make_unique<matmul_subject>(format, rows, cols, cached, false);
+}
+std::unique_ptr<subject> make_interleaved_matmul(const bq::type_info& format, std::int64_t rows, std::int64_t cols,
+                                                 bool cached) {
+  return std::make_unique<matmul_subject>(format, rows, cols, cached, true);
 }
 
 }  // namespace bq_bench

@@ -28,6 +28,8 @@ struct operation {
 std::span<const operation> operations() noexcept;
 
 std::unique_ptr<subject> make_matmul(const bq::type_info& format, std::int64_t rows, std::int64_t cols, bool cached);
+std::unique_ptr<subject> make_interleaved_matmul(const bq::type_info& format, std::int64_t rows, std::int64_t cols,
+                                                 bool cached);
 std::unique_ptr<subject> make_quantize(const bq::type_info& format, std::int64_t rows, std::int64_t cols, bool cached);
 std::unique_ptr<subject> make_dequantize(const bq::type_info& format, std::int64_t rows, std::int64_t cols,
                                          bool cached);

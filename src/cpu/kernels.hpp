@@ -23,12 +23,15 @@ struct preparation {
   void (*run)(const activations& x, std::int64_t first, std::int64_t last, std::byte* out) noexcept;
 };
 
+// A row of weights lies by itself or interleaved (row_source.hpp) with the others of its group of `lanes` rows, each
+// filled up to whole words; row pointers then all point to the group.
+
 // Columns [0, cols) of one strip, tokens [first, last): y [tokens, stride], beginning with token `first`. rows[i] is
 // row i of the weights; only the first `count` are wanted, the others may be any. sums: memory for [last - first][strip
 // rows].
-using strip_fn = void (*)(const unsigned char* const* rows, int count, std::int64_t cols, const activations& x,
-                          const std::byte* prepared, std::int64_t first, std::int64_t last, float* sums, float* y,
-                          std::int64_t stride) noexcept;
+using strip_fn = void (*)(const unsigned char* const* rows, bool interleaved, int count, std::int64_t cols,
+                          const activations& x, const std::byte* prepared, std::int64_t first, std::int64_t last,
+                          float* sums, float* y, std::int64_t stride) noexcept;
 using quantize_fn = void (*)(const float* x, std::int64_t stride, std::int64_t first, std::int64_t last,
                              const activations& out) noexcept;
 
@@ -36,9 +39,9 @@ using quantize_fn = void (*)(const float* x, std::int64_t stride, std::int64_t f
 using float_strip_fn = void (*)(const unsigned char* const* rows, std::int64_t cols, const float* x, std::int64_t first,
                                 std::int64_t last, float* y, std::int64_t stride) noexcept;
 
-// Few tokens: `count` rows at w, row_bytes apart, times all tokens: y [tokens, stride].
-using matvec_fn = void (*)(const unsigned char* w, std::int64_t row_bytes, std::int64_t count, const activations& x,
-                           const std::byte* prepared, float* y, std::int64_t stride) noexcept;
+// Few tokens: `count` rows at w times all tokens: y [tokens, stride].
+using matvec_fn = void (*)(const unsigned char* w, bool interleaved, std::int64_t row_bytes, std::int64_t count,
+                           const activations& x, const std::byte* prepared, float* y, std::int64_t stride) noexcept;
 
 inline constexpr int tiers = 3;
 inline constexpr int matvec_tokens[] = {1, 2, 4};
@@ -58,8 +61,12 @@ struct format_kernels {
   const coded_kernels& of(tier t) const { return coded[static_cast<int>(t)]; }
 };
 
+// A group of rows to `out`, interleaved.
+using interleave_fn = void (*)(const unsigned char* const* rows, std::int64_t row_bytes, unsigned char* out) noexcept;
+
 struct kernels {
-  int strip_rows;
+  int lanes, strip_rows;
+  interleave_fn interleave;
   quantize_fn quantize;
   std::span<const format_kernels> formats;  // in the registry's order
 };

@@ -14,7 +14,9 @@
 #include "aligned_buffer.hpp"
 #include "blockquant/activations.hpp"
 #include "blockquant/error.hpp"
+#include "blockquant/interleave.hpp"
 #include "kernels.hpp"
+#include "row_layout.hpp"
 #include "src/tasks.hpp"
 
 namespace bq {
@@ -26,7 +28,7 @@ constexpr std::int64_t rows_per_matvec = 64;
 constexpr std::int64_t tokens_per_preparation = 64;
 constexpr int most_strip_rows = 64;
 
-void check(const matrix& w, std::size_t x, std::int64_t tokens, std::size_t y) {
+void check(const matrix& w, std::size_t x, std::int64_t tokens, std::size_t y, const matmul_options& options) {
   const std::uint64_t stride = row_bytes(w.id, w.cols);
   const auto wrong = [&](const char* what, std::string expected, std::string found) {
     throw error({.code = errc::bad_shape,
@@ -44,7 +46,20 @@ void check(const matrix& w, std::size_t x, std::int64_t tokens, std::size_t y) {
   const auto same = [&](const char* what, std::uint64_t expected, std::size_t found) {
     if (found != expected) wrong(what, std::to_string(expected), std::to_string(found));
   };
-  same("bytes of w", size(w.rows, stride, "rows"), w.blocks.size());
+  const std::uint64_t bytes = size(w.rows, stride, "rows");
+  if (w.interleaved == 0) {
+    same("bytes of w", bytes, w.blocks.size());
+  } else {
+    const int lanes = cpu::choose(options.isa).get().lanes;
+    if (w.interleaved != lanes || !info(w.id).quantized) {
+      throw error({.code = errc::invalid_argument,
+                   .message = "the weights were interleaved for another instruction set",
+                   .subject = "interleaved",
+                   .expected = std::to_string(lanes) + " rows",
+                   .found = std::to_string(w.interleaved)});
+    }
+    same("bytes of w", interleaved_bytes(w, options), w.blocks.size());
+  }
   same("floats of x", size(tokens, static_cast<std::uint64_t>(w.cols), "tokens"), x);
   same("floats of y",
        size(tokens, static_cast<std::uint64_t>(std::max<std::int64_t>(w.rows, 1)), "tokens") * (w.rows > 0), y);
@@ -97,7 +112,7 @@ class product {
   // `share`: rows for a task of few tokens.
   product(const matrix& w, const operand& x, float* y, std::int64_t share, const cpu::kernels& kernels,
           strip_buffers& buffers)
-      : w_(w), x_(x), y_(y), buffers_(buffers), format_(kernels_of(w.id, kernels)) {
+      : w_(w), x_(x), y_(y), rows_(w), buffers_(buffers), format_(kernels_of(w.id, kernels)) {
     constexpr const auto& few = cpu::matvec_tokens;
     const auto* const enough = std::lower_bound(std::begin(few), std::end(few), x.tokens);
     if (!format_.float_strip) coded_ = &format_.of(x.tier);
@@ -122,19 +137,18 @@ class product {
   void run(std::int64_t task) const {
     const std::int64_t row = task % pieces_ * height_, rows = std::min(height_, w_.rows - row);
     if (matvec_) {
-      return matvec_(row_bytes_of(row), row_bytes_of(1) - row_bytes_of(0), rows, x_.coded, prepared_, y_ + row,
-                     w_.rows);
+      return matvec_(rows_.of(row), w_.interleaved != 0, rows_.bytes, rows, x_.coded, prepared_, y_ + row, w_.rows);
     }
     const std::int64_t first = task / pieces_ * tokens_per_task, last = std::min(first + tokens_per_task, x_.tokens);
     std::array<const unsigned char*, most_strip_rows> pointers;  // the last row stands in for those beyond it
     for (std::int64_t r = 0; r < height_; ++r) {
-      pointers[static_cast<std::size_t>(r)] = row_bytes_of(row + std::min(r, rows - 1));
+      pointers[static_cast<std::size_t>(r)] = rows_.of(row + std::min(r, rows - 1));
     }
     float* const y = y_ + first * w_.rows + row;
     auto sums = buffers_.take();  // dense: in y they may lie powers of two apart
     if (coded_) {
-      coded_->strip(pointers.data(), static_cast<int>(rows), w_.cols, x_.coded, prepared_, first, last, sums.get(), y,
-                    w_.rows);
+      coded_->strip(pointers.data(), w_.interleaved != 0, static_cast<int>(rows), w_.cols, x_.coded, prepared_, first,
+                    last, sums.get(), y, w_.rows);
     } else {
       format_.float_strip(pointers.data(), w_.cols, x_.floats, first, last, sums.get(), height_);
       for (std::int64_t t = 0; t < last - first; ++t) std::copy_n(sums.get() + t * height_, rows, y + t * w_.rows);
@@ -143,14 +157,10 @@ class product {
   }
 
  private:
-  const unsigned char* row_bytes_of(std::int64_t row) const {
-    return reinterpret_cast<const unsigned char*>(w_.blocks.data()) +
-           static_cast<std::size_t>(row) * (w_.blocks.size() / static_cast<std::size_t>(w_.rows));
-  }
-
   const matrix& w_;
   const operand& x_;
   float* y_;
+  const cpu::row_layout rows_;
   strip_buffers& buffers_;
   const cpu::format_kernels& format_;
   const cpu::coded_kernels* coded_ = nullptr;  // null for float formats
@@ -227,7 +237,7 @@ workspace::contents& workspace::get() {
 
 void matmul(const matrix& w, std::span<const float> x, std::int64_t tokens, std::span<float> y,
             const matmul_options& options) {
-  check(w, x.size(), tokens, y.size());
+  check(w, x.size(), tokens, y.size(), options);
   workspace own;
   workspace::contents& memory = (options.memory ? *options.memory : own).get();
   if (!kernels_of(w.id, cpu::choose(options.isa).get()).float_strip) memory.own.assign(x, tokens, w.cols, options);
@@ -249,7 +259,7 @@ void matmul(std::span<const projection> products, const activations& x, const ma
                    .expected = std::to_string(p.w.cols),
                    .found = std::to_string(x.cols())});
     }
-    check(p.w, x.x().size(), x.tokens(), p.y.size());
+    check(p.w, x.x().size(), x.tokens(), p.y.size(), options);
   }
   workspace own;
   (options.memory ? *options.memory : own).get().run(products, {x.tier(), x.view(), x.x().data(), x.tokens()}, options);

@@ -1,6 +1,7 @@
-// The products of a few tokens: blocks of V::lanes rows are interleaved (row_source.hpp) and go into the dot product as
-// they are unpacked, without a panel. The sums and their order are those of src/cpu/product.hpp, so the results are
-// too: where a panel holds scale * code, here the integer sum of each half is multiplied by its scale.
+// The products of a few tokens: blocks of V::lanes rows are interleaved (row_source.hpp), unless they are already, and
+// go into the dot product as they are unpacked, without a panel. The sums and their order are those of
+// src/cpu/product.hpp, so the results are too: where a panel holds scale * code, here the integer sum of each half is
+// multiplied by its scale.
 #pragma once
 #include "product.hpp"
 
@@ -99,25 +100,26 @@ class matvec_lanes {
   const prologue<kind, Planes>* of_[Tokens];
 };
 
-// `count` rows at w, row_bytes apart, times the tokens of x, Tokens at most: y [tokens, stride].
+// `count` rows at w times the tokens of x, Tokens at most: y [tokens, stride].
 template <class V, coded_format F, int Tokens, int Planes>
-void matvec(const unsigned char* w, std::int64_t row_bytes, std::int64_t count, const activations& x,
+void matvec(const unsigned char* w, bool interleaved, std::int64_t row_bytes, std::int64_t count, const activations& x,
             const std::byte* prologues, float* y, std::int64_t stride) noexcept {
   const auto* of = reinterpret_cast<const prologue<code_traits<V, F>::kind, Planes>*>(prologues);
   constexpr int lanes = V::lanes, bytes = sizeof(typename F::block);
   constexpr int stretch_bytes = panel_cols / F::block_size * bytes;
-  alignas(64) unsigned char interleaved[(stretch_bytes + 3) / 4 * 4 * lanes];
+  const std::int64_t apart = interleaved ? (row_bytes + 3) / 4 * 4 : row_bytes;
+  alignas(64) unsigned char buffer[(stretch_bytes + 3) / 4 * 4 * lanes];
   for (std::int64_t row = 0; row < count; row += lanes) {
     const std::int64_t here = std::min<std::int64_t>(lanes, count - row);
     const unsigned char* rows[lanes];  // the last row stands in for those beyond it
-    for (std::int64_t i = 0; i < lanes; ++i) rows[i] = w + (row + std::min(i, here - 1)) * row_bytes;
+    for (std::int64_t i = 0; i < lanes; ++i) rows[i] = w + (row + (interleaved ? 0 : std::min(i, here - 1))) * apart;
     matvec_lanes<V, F, Tokens, Planes> sums;
     for (std::int64_t at = 0; at < row_bytes; at += stretch_bytes) {
       const int blocks = static_cast<int>(std::min<std::int64_t>(stretch_bytes, row_bytes - at) / bytes);
-      interleave<V>(rows, at, blocks * bytes, interleaved);
+      const unsigned char* words = words_of<V>(rows, interleaved, at, blocks * bytes, buffer);
       sums.stretch(x, of, at / stretch_bytes);
-      const unsigned char* next = w + (row + lanes) * row_bytes + at * lanes;
-      for_blocks<V, F>(interleaved, blocks, [&](const auto& s, int b) {
+      const unsigned char* next = w + (row + lanes) * apart + at * lanes;
+      for_blocks<V, F>(words, blocks, [&](const auto& s, int b) {
         for (int i = 0; i < lanes * bytes; i += 64) __builtin_prefetch(next + b * lanes * bytes + i, 0, 2);
         sums.block(s, b);
       });

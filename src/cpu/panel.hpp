@@ -152,9 +152,9 @@ BQ_HD void unpack_block(const S& s, int v, int b, panel<V>& out) {
 
 // f(source, b) for blocks [0, blocks) that lie one after the other in interleaved words.
 template <class V, coded_format F, class Each>
-BQ_HD void for_blocks(const unsigned char* interleaved, int blocks, const Each& f) {
+BQ_HD void for_blocks(const unsigned char* words, int blocks, const Each& f) {
   constexpr int bytes = sizeof(typename F::block), phases = 4 / std::gcd(bytes, 4);
-  const auto at = [&](int b) { return interleaved + b * bytes / 4 * 4 * V::lanes; };
+  const auto at = [&](int b) { return words + b * bytes / 4 * 4 * V::lanes; };
   for (int b = 0; b < blocks; b += phases) {
     f(row_source<V, 0>(at(b)), b);
     if constexpr (phases > 1) {
@@ -167,14 +167,14 @@ BQ_HD void for_blocks(const unsigned char* interleaved, int blocks, const Each& 
   }
 }
 
-// Unpacks blocks [0, blocks) at rows[i] + at into the panel, which then holds blocks * F::block_size columns.
+// Unpacks blocks [0, blocks) at byte `at` of each row into the panel, which then holds blocks * F::block_size columns.
 template <class V, coded_format F>
-void unpack(const unsigned char* const* rows, std::int64_t at, int blocks, panel<V>& out) noexcept {
+void unpack(const unsigned char* const* rows, bool interleaved, std::int64_t at, int blocks, panel<V>& out) noexcept {
   constexpr int bytes = sizeof(typename F::block);
-  alignas(64) unsigned char interleaved[(panel_cols / F::block_size * bytes + 3) / 4 * 4 * V::lanes];
+  alignas(64) unsigned char buffer[(panel_cols / F::block_size * bytes + 3) / 4 * 4 * V::lanes];
   for (int v = 0; v < V::strip; ++v) {
-    interleave<V>(rows + v * V::lanes, at, blocks * bytes, interleaved);
-    for_blocks<V, F>(interleaved, blocks, [&](const auto& s, int b) { unpack_block<V, F>(s, v, b, out); });
+    const unsigned char* words = words_of<V>(rows + v * V::lanes, interleaved, at, blocks * bytes, buffer);
+    for_blocks<V, F>(words, blocks, [&](const auto& s, int b) { unpack_block<V, F>(s, v, b, out); });
   }
 }
 

@@ -112,14 +112,14 @@ BQ_HD void recode_block(const S& s, int v, int b, typename V::reals inverse, pan
 
 // As unpack() (panel.hpp); what fills up the last 256 columns is left as it is, for activations of zero.
 template <class V, coded_format F>
-void recode(const unsigned char* const* rows, std::int64_t at, int blocks, panel<V>& out) noexcept {
+void recode(const unsigned char* const* rows, bool interleaved, std::int64_t at, int blocks, panel<V>& out) noexcept {
   constexpr int bytes = sizeof(typename F::block), wide_blocks = wide_run / F::block_size;
-  alignas(64) unsigned char interleaved[(panel_cols / F::block_size * bytes + 3) / 4 * 4 * V::lanes];
+  alignas(64) unsigned char buffer[(panel_cols / F::block_size * bytes + 3) / 4 * 4 * V::lanes];
   for (int v = 0; v < V::strip; ++v) {
-    interleave<V>(rows + v * V::lanes, at, blocks * bytes, interleaved);
+    const unsigned char* words = words_of<V>(rows + v * V::lanes, interleaved, at, blocks * bytes, buffer);
     typename V::words largest[panel_cols / wide_run];
     for (auto& l : largest) l = typename V::words(0u);
-    for_blocks<V, F>(interleaved, blocks, [&](const auto& s, int b) {
+    for_blocks<V, F>(words, blocks, [&](const auto& s, int b) {
       largest[b / wide_blocks] = V::max(largest[b / wide_blocks], largest_weight<V, F>(s));
     });
     typename V::reals inverse[panel_cols / wide_run];
@@ -128,7 +128,7 @@ void recode(const unsigned char* const* rows, std::int64_t at, int blocks, panel
       V::store(out.scale + i * panel<V>::rows + v * V::lanes, scale.d);
       inverse[i] = scale.inverse;
     }
-    for_blocks<V, F>(interleaved, blocks,
+    for_blocks<V, F>(words, blocks,
                      [&](const auto& s, int b) { recode_block<V, F>(s, v, b, inverse[b / wide_blocks], out); });
   }
 }

@@ -75,4 +75,26 @@ BQ_HD void interleave(const unsigned char* const* rows, std::int64_t at, int byt
   }
 }
 
+// Bytes [at, at + bytes) of V::lanes rows as [words][lanes]: where they lie in a group that is interleaved already,
+// which begins at rows[0] (`at` is a multiple of 4); else in `buffer`.
+template <class V>
+BQ_HD const unsigned char* words_of(const unsigned char* const* rows, bool interleaved, std::int64_t at, int bytes,
+                                    unsigned char* buffer) {
+  if (interleaved) return rows[0] + at * V::lanes;
+  interleave<V>(rows, at, bytes, buffer);
+  return buffer;
+}
+
+// Whole rows as a group, which has room for each row filled up to whole words.
+template <class V>
+void interleave_rows(const unsigned char* const* rows, std::int64_t row_bytes, unsigned char* out) noexcept {
+  constexpr std::int64_t stretch = 4096;
+  for (std::int64_t at = 0; at < row_bytes; at += stretch) {
+    // What is left has 16 bytes at least.
+    const std::int64_t here = row_bytes - at < stretch + 16 ? row_bytes - at : stretch;
+    interleave<V>(rows, at, static_cast<int>(here), out + at * V::lanes);
+    if (here != stretch) break;
+  }
+}
+
 }  // namespace bq::cpu

@@ -17,8 +17,11 @@ namespace bq::cpu {
 // A row's part of a panel is too short for the hardware's prefetchers, and a strip has many rows: so bytes
 // [at, at + bytes) of every row are asked for while the panel before is being multiplied.
 template <class V>
-BQ_HD void prefetch(const unsigned char* const* rows, std::int64_t at, std::int64_t bytes) {
-  for (int r = 0; r < panel<V>::rows; ++r) {
+BQ_HD void prefetch(const unsigned char* const* rows, bool interleaved, std::int64_t at, std::int64_t bytes) {
+  const int together = interleaved ? V::lanes : 1;
+  at *= together;
+  bytes *= together;
+  for (int r = 0; r < panel<V>::rows; r += together) {
     for (std::int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(rows[r] + at + i, 0, 2);
   }
 }
@@ -30,9 +33,9 @@ template <class V, coded_format F, tier Tier>
 inline constexpr panel_kind strip_kind = Tier == tier::fast ? recoded_kind<V> : panel_traits<V, F>::kind;
 
 template <class V, coded_format F, tier Tier>
-void strip_product(const unsigned char* const* rows, int count, std::int64_t cols, const activations& x,
-                   const std::byte* prepared, std::int64_t first, std::int64_t last, float* sums, float* y,
-                   std::int64_t stride) noexcept {
+void strip_product(const unsigned char* const* rows, bool interleaved, int count, std::int64_t cols,
+                   const activations& x, const std::byte* prepared, std::int64_t first, std::int64_t last, float* sums,
+                   float* y, std::int64_t stride) noexcept {
   constexpr panel_kind kind = strip_kind<V, F, Tier>;
   constexpr int planes = planes_of<Tier>;
   constexpr int height = panel<V>::rows;
@@ -46,10 +49,10 @@ void strip_product(const unsigned char* const* rows, int count, std::int64_t col
     const std::int64_t after = std::min<std::int64_t>(next + panel_cols, cols), k = at / panel_cols;
     const auto blocks = static_cast<int>((next - at) / F::block_size);
     if constexpr (Tier == tier::fast)
-      recode<V, F>(rows, offset_of(at), blocks, p);
+      recode<V, F>(rows, interleaved, offset_of(at), blocks, p);
     else
-      unpack<V, F>(rows, offset_of(at), blocks, p);
-    prefetch<V>(rows, offset_of(next), offset_of(after - next));
+      unpack<V, F>(rows, interleaved, offset_of(at), blocks, p);
+    prefetch<V>(rows, interleaved, offset_of(next), offset_of(after - next));
     const bool direct = next == cols && count == height;
     product<V, kind, planes>(p, x.codes_of(k, first, 0), of + k * x.tokens + first, last - first,
                              static_cast<int>((next - at + kind.columns - 1) / kind.columns),
@@ -96,6 +99,7 @@ struct kernel_table<V, std::tuple<F...>> {
 };
 
 template <class V>
-inline constexpr kernels kernels_for{panel<V>::rows, quantize_activations<V>, kernel_table<V, all_formats>::rows};
+inline constexpr kernels kernels_for{V::lanes, panel<V>::rows, interleave_rows<V>, quantize_activations<V>,
+                                     kernel_table<V, all_formats>::rows};
 
 }  // namespace bq::cpu

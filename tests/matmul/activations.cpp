@@ -17,17 +17,6 @@ std::vector<float> product(const problem& p, const bq::activations& x, const bq:
   return y;
 }
 
-template <class Call>
-bq::errc code_of(const Call& call) {
-  try {
-    call();
-  } catch (const bq::error& e) {
-    return e.code();
-  }
-  FAIL("nothing was thrown");
-  return bq::errc::io;
-}
-
 }  // namespace
 
 TEST_CASE("prepared activations serve all types, with the bits of a product from f32") {

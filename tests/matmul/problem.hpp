@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <blockquant/error.hpp>
 #include <blockquant/matmul.hpp>
 #include <blockquant/quantize.hpp>
 #include <cstring>
@@ -70,4 +71,15 @@ struct problem {
 
 inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+template <class Call>
+bq::errc code_of(const Call& call) {
+  try {
+    call();
+  } catch (const bq::error& e) {
+    return e.code();
+  }
+  FAIL("nothing was thrown");
+  return bq::errc::io;
 }
