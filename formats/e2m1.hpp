@@ -7,17 +7,16 @@
 
 namespace bq {
 
-inline constexpr std::int8_t e2m1_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
-
 BQ_HD constexpr codebook16 e2m1_codebook() { return {{0x03020100u, 0x0c080604u, 0xfdfeff00u, 0xf4f8fafcu}}; }
 
 // Code of the value nearest to x in units of `scale`; the first of equals, so never the negative zero.
 template <class L>
-typename L::ints e2m1_nearest(typename L::reals x, typename L::reals scale) {
+BQ_BOTH typename L::ints e2m1_nearest(typename L::reals x, typename L::reals scale) {
+  constexpr std::int8_t values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
   typename L::ints best = 0;
   typename L::reals least = L::abs(x);
   for (int i = 1; i < 16; ++i) {
-    const typename L::reals error = L::abs(static_cast<float>(e2m1_values[i]) * scale - x);
+    const typename L::reals error = L::abs(static_cast<float>(values[i]) * scale - x);
     const auto nearer = error < least;
     best = L::select(nearer, i, best);
     least = L::select(nearer, error, least);

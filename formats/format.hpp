@@ -19,7 +19,7 @@
 //   codebook()           optional: the 16 signed bytes that codes index, as four words
 //   valid(s)             optional: false when scale bytes mean "not a number" though d(s, g) is finite
 //   quantize<L>(x, importance, out)  the reference quantiser of one block in each lane of L (formats/lanes.hpp): x
-//                        [block_size], a block_importance and where to write. Built without FMA contraction; host only.
+//                        [block_size], a block_importance and where to write. Built without FMA contraction.
 //   uses_importance      optional: true when importance changes the bytes
 //   uses_row_mean_square optional: true when these need the mean square of the block's row
 //   activation_only      optional: true for what files never hold
@@ -34,11 +34,14 @@
 #include "type.hpp"
 
 // BQ_HD marks what runs on host and device. On the host it forces inlining, because the linker merges inline functions
-// of units built for different instruction sets. BQ_DEVICE is set while device code is being generated.
+// of units built for different instruction sets. BQ_BOTH does not: it marks templates named after a unit's lanes.
+// BQ_DEVICE is set while device code is being generated.
 #if defined(__CUDACC__)
 #define BQ_HD __host__ __device__ __forceinline__
+#define BQ_BOTH __host__ __device__
 #else
 #define BQ_HD [[gnu::always_inline]] inline
+#define BQ_BOTH
 #endif
 #if defined(__CUDA_ARCH__)
 #define BQ_DEVICE 1

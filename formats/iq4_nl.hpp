@@ -38,8 +38,8 @@ struct iq4_nl {
   }
 
   template <class L>
-  static void quantize(const typename L::reals* x, const block_importance<L>& importance,
-                       const typename L::template blocks<iq4_nl>& out) {
+  BQ_BOTH static void quantize(const typename L::reals* x, const block_importance<L>& importance,
+                               const typename L::template blocks<iq4_nl>& out) {
     typename L::reals w[block_size];
     typename L::ints codes[block_size];
     iq4_weights<L>(x, importance.weight, block_size, iq4_variance<L>(x, block_size), w);

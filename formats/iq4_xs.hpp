@@ -49,8 +49,8 @@ struct iq4_xs {
   }
 
   template <class L>
-  static void quantize(const typename L::reals* x, const block_importance<L>& importance,
-                       const typename L::template blocks<iq4_xs>& out) {
+  BQ_BOTH static void quantize(const typename L::reals* x, const block_importance<L>& importance,
+                               const typename L::template blocks<iq4_xs>& out) {
     using reals = typename L::reals;
     reals w[group], scales[8];
     typename L::ints codes[block_size], low = 0, high = 0;

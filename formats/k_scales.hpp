@@ -25,7 +25,8 @@ BQ_HD auto k_mins(const S& s, int offset, int w) {
 
 // scales [8] and mins [8] into 12 bytes at `offset`.
 template <class L, class Blocks>
-void pack_k_scales(const Blocks& out, int offset, const typename L::ints* scales, const typename L::ints* mins) {
+BQ_BOTH void pack_k_scales(const Blocks& out, int offset, const typename L::ints* scales,
+                           const typename L::ints* mins) {
   typename L::ints words[3] = {0, 0, 0};
   for (int j = 0; j < 4; ++j) {
     const typename L::ints bytes[3] = {scales[j] | scales[4 + j] >> 4 << 6, mins[j] | mins[4 + j] >> 4 << 6,

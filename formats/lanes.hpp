@@ -89,7 +89,7 @@ struct block_importance {
 
 // The bits of an f16 in the low half of each int.
 template <class L>
-typename L::ints f16_bits(typename L::reals x) {
+BQ_BOTH typename L::ints f16_bits(typename L::reals x) {
   return L::each(x, [](float lane) -> std::int32_t { return f16_from_f32(lane); });
 }
 

@@ -42,8 +42,8 @@ struct mxfp4 {
   }
 
   template <class L>
-  static void quantize(const typename L::reals* x, const block_importance<L>&,
-                       const typename L::template blocks<mxfp4>& out) {
+  BQ_BOTH static void quantize(const typename L::reals* x, const block_importance<L>&,
+                               const typename L::template blocks<mxfp4>& out) {
     const typename L::ints e = L::each(max_abs<L>(x, block_size), [](float top) { return exponent(top); });
     const typename L::reals scale =
         L::each(e, [](std::int32_t lane) { return e8m0_half_to_f32(static_cast<std::uint32_t>(lane)); });

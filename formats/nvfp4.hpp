@@ -38,8 +38,8 @@ struct nvfp4 {
   }
 
   template <class L>
-  static void quantize(const typename L::reals* x, const block_importance<L>&,
-                       const typename L::template blocks<nvfp4>& out) {
+  BQ_BOTH static void quantize(const typename L::reals* x, const block_importance<L>&,
+                               const typename L::template blocks<nvfp4>& out) {
     typename L::ints codes[block_size];
     for (int g = 0; g < 4; ++g) {
       const auto s = L::each(max_abs<L>(x + group * g, group) / 6.0f,

@@ -8,7 +8,7 @@ namespace bq {
 
 // n codes into planes of `Bits` bits over `Bytes` bytes, as word_access::plane reads them. Writes n * Bits / 8 bytes.
 template <class L, int Bits, int Bytes, class Blocks>
-void pack_plane(const Blocks& out, int offset, const typename L::ints* codes, int n, int shift = 0) {
+BQ_BOTH void pack_plane(const Blocks& out, int offset, const typename L::ints* codes, int n, int shift = 0) {
   constexpr int planes = 8 / Bits, words = Bytes / 4, mask = (1 << Bits) - 1;
   for (int w = 0; w < n / (4 * planes); ++w) {
     const typename L::ints* first = codes + w / words * Bytes * planes + w % words * 4;
@@ -23,7 +23,7 @@ void pack_plane(const Blocks& out, int offset, const typename L::ints* codes, in
 
 // One bit of each of 32 codes in order, as word_access::spread reads them. Writes 4 bytes.
 template <class L, class Blocks>
-void pack_bits(const Blocks& out, int offset, const typename L::ints* codes, int shift) {
+BQ_BOTH void pack_bits(const Blocks& out, int offset, const typename L::ints* codes, int shift) {
   typename L::ints word = 0;
   for (int i = 0; i < 32; ++i) word = word | (codes[i] >> shift & 1) << i;
   out.store(offset, word);
@@ -32,7 +32,7 @@ void pack_bits(const Blocks& out, int offset, const typename L::ints* codes, int
 // `Digits` base-3 digits to a byte (5 fit), as word_access::trit reads them: the number of five digits divided by 3^5,
 // rounded up to 1/256. Writes `Bytes` bytes.
 template <class L, int Bytes, int Digits, class Blocks>
-void pack_trits(const Blocks& out, int offset, const typename L::ints* codes) {
+BQ_BOTH void pack_trits(const Blocks& out, int offset, const typename L::ints* codes) {
   for (int at = 0; at < Bytes; at += 4) {
     typename L::ints word = 0;
     for (int byte = at; byte < at + 4; ++byte) {

@@ -51,8 +51,8 @@ struct q2_K {
   }
 
   template <class L>
-  static void quantize(const typename L::reals* x, const block_importance<L>& importance,
-                       const typename L::template blocks<q2_K>& out) {
+  BQ_BOTH static void quantize(const typename L::reals* x, const block_importance<L>& importance,
+                               const typename L::template blocks<q2_K>& out) {
     constexpr affine_recipe recipe{3, 15, {-0.5f, 0.1f, 15, true}, false, 1};
     affine_superblock<L, group> s(x, importance.weight, recipe);
     for (int g = 0; g < 16; ++g) s.scales[g] = s.scales[g] | s.mins[g] << 4;

@@ -46,8 +46,8 @@ struct q3_K {
   }
 
   template <class L>
-  static void quantize(const typename L::reals* x, const block_importance<L>& importance,
-                       const typename L::template blocks<q3_K>& out) {
+  BQ_BOTH static void quantize(const typename L::reals* x, const block_importance<L>& importance,
+                               const typename L::template blocks<q3_K>& out) {
     typename L::ints codes[block_size], levels[16];
     const auto scale =
         importance.weight ? search_weighted<L>(x, importance.weight, codes, levels) : search<L>(x, codes, levels);
@@ -62,7 +62,8 @@ struct q3_K {
  private:
   // Both fill codes [256] and levels [16] (scale + 32; 0 if the block is zero), and return d.
   template <class L>
-  static typename L::reals search(const typename L::reals* x, typename L::ints* codes, typename L::ints* levels) {
+  BQ_BOTH static typename L::reals search(const typename L::reals* x, typename L::ints* codes,
+                                          typename L::ints* levels) {
     using reals = typename L::reals;
     reals w[group], scales[16];
     for (int g = 0; g < 16; ++g) {
@@ -76,8 +77,8 @@ struct q3_K {
   }
 
   template <class L>
-  static typename L::reals search_weighted(const typename L::reals* x, const typename L::reals* importance,
-                                           typename L::ints* codes, typename L::ints* levels) {
+  BQ_BOTH static typename L::reals search_weighted(const typename L::reals* x, const typename L::reals* importance,
+                                                   typename L::ints* codes, typename L::ints* levels) {
     using reals = typename L::reals;
     reals w[group], scales[16], group_weights[16];
     const reals variance = superblock_variance<L>(x, 2);

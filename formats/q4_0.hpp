@@ -37,8 +37,8 @@ struct q4_0 {
   }
 
   template <class L>
-  static void quantize(const typename L::reals* x, const block_importance<L>& importance,
-                       const typename L::template blocks<q4_0>& out) {
+  BQ_BOTH static void quantize(const typename L::reals* x, const block_importance<L>& importance,
+                               const typename L::template blocks<q4_0>& out) {
     typename L::ints codes[block_size];
     out.store16(0, f16_bits<L>(symmetric_quantize<L, zero>(x, importance, codes)));
     pack_plane<L, 4, 16>(out, 2, codes, block_size);

@@ -42,8 +42,8 @@ struct q4_1 {
   }
 
   template <class L>
-  static void quantize(const typename L::reals* x, const block_importance<L>& importance,
-                       const typename L::template blocks<q4_1>& out) {
+  BQ_BOTH static void quantize(const typename L::reals* x, const block_importance<L>& importance,
+                               const typename L::template blocks<q4_1>& out) {
     typename L::ints codes[block_size];
     typename L::reals m;
     out.store16(0, f16_bits<L>(affine_quantize<L, 15>(x, importance, codes, &m)));

@@ -51,8 +51,8 @@ struct q4_K {
   }
 
   template <class L>
-  static void quantize(const typename L::reals* x, const block_importance<L>& importance,
-                       const typename L::template blocks<q4_K>& out) {
+  BQ_BOTH static void quantize(const typename L::reals* x, const block_importance<L>& importance,
+                               const typename L::template blocks<q4_K>& out) {
     constexpr affine_recipe recipe{15, 63, {-1.0f, 0.1f, 20, false}, true, 2};
     affine_superblock<L, group> s(x, importance.weight, recipe);
     out.store16(0, s.d);

@@ -43,8 +43,8 @@ struct q5_1 {
   }
 
   template <class L>
-  static void quantize(const typename L::reals* x, const block_importance<L>& importance,
-                       const typename L::template blocks<q5_1>& out) {
+  BQ_BOTH static void quantize(const typename L::reals* x, const block_importance<L>& importance,
+                               const typename L::template blocks<q5_1>& out) {
     typename L::ints codes[block_size];
     typename L::reals m;
     out.store16(0, f16_bits<L>(affine_quantize<L, 31>(x, importance, codes, &m)));

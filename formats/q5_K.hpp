@@ -51,8 +51,8 @@ struct q5_K {
   }
 
   template <class L>
-  static void quantize(const typename L::reals* x, const block_importance<L>& importance,
-                       const typename L::template blocks<q5_K>& out) {
+  BQ_BOTH static void quantize(const typename L::reals* x, const block_importance<L>& importance,
+                               const typename L::template blocks<q5_K>& out) {
     constexpr affine_recipe recipe{31, 63, {-0.5f, 0.1f, 15, false}, true, 2};
     affine_superblock<L, group> s(x, importance.weight, recipe);
     for (int g = 0; g < 8; ++g) {  // a wrapped level (positive_search) becomes the largest; Q4_K packs its low bits

@@ -44,8 +44,8 @@ struct q6_K {
   }
 
   template <class L>
-  static void quantize(const typename L::reals* x, const block_importance<L>& importance,
-                       const typename L::template blocks<q6_K>& out) {
+  BQ_BOTH static void quantize(const typename L::reals* x, const block_importance<L>& importance,
+                               const typename L::template blocks<q6_K>& out) {
     using reals = typename L::reals;
     typename L::ints codes[block_size];
     reals w[group], scales[16];

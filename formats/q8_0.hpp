@@ -37,8 +37,8 @@ struct q8_0 {
   }
 
   template <class L>
-  static void quantize(const typename L::reals* x, const block_importance<L>&,
-                       const typename L::template blocks<q8_0>& out) {
+  BQ_BOTH static void quantize(const typename L::reals* x, const block_importance<L>&,
+                               const typename L::template blocks<q8_0>& out) {
     typename L::ints q[block_size];
     out.store16(0, f16_bits<L>(nearest_bytes<L>(x, q)));
     pack_plane<L, 8, 32>(out, 2, q, block_size);

@@ -41,8 +41,8 @@ struct q8_1 {
   }
 
   template <class L>
-  static void quantize(const typename L::reals* x, const block_importance<L>&,
-                       const typename L::template blocks<q8_1>& out) {
+  BQ_BOTH static void quantize(const typename L::reals* x, const block_importance<L>&,
+                               const typename L::template blocks<q8_1>& out) {
     typename L::ints q[block_size], total = 0;
     const typename L::reals scale = nearest_bytes<L>(x, q);
     for (int i = 0; i < block_size; ++i) total = total + q[i];

@@ -39,8 +39,8 @@ struct q8_K {
   }
 
   template <class L>
-  static void quantize(const typename L::reals* x, const block_importance<L>&,
-                       const typename L::template blocks<q8_K>& out) {
+  BQ_BOTH static void quantize(const typename L::reals* x, const block_importance<L>&,
+                               const typename L::template blocks<q8_K>& out) {
     typename L::ints q[block_size];
     const typename L::reals top = extreme<L>(x, block_size), inverse = -127.0f / top;
     const auto zeros = top == 0.0f;

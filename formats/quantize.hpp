@@ -20,7 +20,7 @@ concept row_mean_square_format = requires {
 
 // In the reference's order of summation.
 template <class L>
-float row_mean_square(const float* x, std::int64_t cols) {
+BQ_BOTH float row_mean_square(const float* x, std::int64_t cols) {
   float total = 0;
   for (std::int64_t i = 0; i < cols; ++i) total += x[i] * x[i];
   return total / static_cast<float>(cols);

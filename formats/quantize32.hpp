@@ -7,8 +7,8 @@ namespace bq {
 
 // Weights about d * (code - Zero), codes below 2 * Zero. Returns d.
 template <class L, int Zero>
-typename L::reals symmetric_quantize(const typename L::reals* x, const block_importance<L>& importance,
-                                     typename L::ints* codes) {
+BQ_BOTH typename L::reals symmetric_quantize(const typename L::reals* x, const block_importance<L>& importance,
+                                             typename L::ints* codes) {
   using reals = typename L::reals;
   if (importance.weight) {
     reals w[32];
@@ -25,8 +25,8 @@ typename L::reals symmetric_quantize(const typename L::reals* x, const block_imp
 
 // Weights about d * code + m, codes up to Limit. Returns d.
 template <class L, int Limit>
-typename L::reals affine_quantize(const typename L::reals* x, const block_importance<L>& importance,
-                                  typename L::ints* codes, typename L::reals* m) {
+BQ_BOTH typename L::reals affine_quantize(const typename L::reals* x, const block_importance<L>& importance,
+                                          typename L::ints* codes, typename L::reals* m) {
   using reals = typename L::reals;
   if (importance.weight) {
     reals w[32], minimum;
@@ -51,7 +51,7 @@ typename L::reals affine_quantize(const typename L::reals* x, const block_import
 
 // q[i] = round(x[i] / d), halves away from zero, with the largest magnitude at 127. Returns d.
 template <class L>
-typename L::reals nearest_bytes(const typename L::reals* x, typename L::ints* q) {
+BQ_BOTH typename L::reals nearest_bytes(const typename L::reals* x, typename L::ints* q) {
   const typename L::reals scale = max_abs<L>(x, 32) / 127.0f, inverse = divide_or_zero<L>(1.0f, scale);
   for (int i = 0; i < 32; ++i) q[i] = wrap_byte<L>(nearest_away<L>(x[i] * inverse));
   return scale;

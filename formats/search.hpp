@@ -18,18 +18,18 @@ namespace bq {
 inline constexpr float negligible = 1e-15f;
 
 template <class L>
-typename L::mask is_nan(typename L::reals x) {
+BQ_BOTH typename L::mask is_nan(typename L::reals x) {
   return !(x == x);  // NOLINT(misc-redundant-expression): NaN alone differs from itself
 }
 
 // a / b, and 0 where b is 0.
 template <class L>
-typename L::reals divide_or_zero(typename L::reals a, typename L::reals b) {
+BQ_BOTH typename L::reals divide_or_zero(typename L::reals a, typename L::reals b) {
   return L::select(b == 0.0f, 0.0f, a / b);
 }
 
 template <class L>
-typename L::reals max_abs(const typename L::reals* x, int n) {
+BQ_BOTH typename L::reals max_abs(const typename L::reals* x, int n) {
   typename L::reals top = 0.0f;
   for (int i = 0; i < n; ++i) {
     const typename L::reals size = L::abs(x[i]);
@@ -41,35 +41,35 @@ typename L::reals max_abs(const typename L::reals* x, int n) {
 // The weight of largest magnitude (the first of equals), with its sign; NaN if there is one. A search whose sums
 // overflow gives a NaN scale, and this carries it into the block, which then does not look like zeros.
 template <class L>
-typename L::reals extreme(const typename L::reals* x, int n) {
+BQ_BOTH typename L::reals extreme(const typename L::reals* x, int n) {
   typename L::reals top = 0.0f;
   for (int i = 0; i < n; ++i) top = L::select(L::abs(x[i]) > L::abs(top) || is_nan<L>(x[i]), x[i], top);
   return top;
 }
 
 template <class L>
-typename L::reals sum(const typename L::reals* x, int n) {
+BQ_BOTH typename L::reals sum(const typename L::reals* x, int n) {
   typename L::reals total = 0.0f;
   for (int i = 0; i < n; ++i) total = total + x[i];
   return total;
 }
 
 template <class L>
-typename L::reals sum_squares(const typename L::reals* x, int n) {
+BQ_BOTH typename L::reals sum_squares(const typename L::reals* x, int n) {
   typename L::reals total = 0.0f;
   for (int i = 0; i < n; ++i) total = total + x[i] * x[i];
   return total;
 }
 
 template <class L>
-void squares(const typename L::reals* x, int n, typename L::reals* w) {
+BQ_BOTH void squares(const typename L::reals* x, int n, typename L::reals* w) {
   for (int i = 0; i < n; ++i) w[i] = x[i] * x[i];
 }
 
 // Error weights from an importance matrix: importance * sqrt(variance + x^2).
 template <class L>
-void importance_weights(const typename L::reals* x, const typename L::reals* importance, int n,
-                        typename L::reals variance, typename L::reals* w) {
+BQ_BOTH void importance_weights(const typename L::reals* x, const typename L::reals* importance, int n,
+                                typename L::reals variance, typename L::reals* w) {
   for (int i = 0; i < n; ++i) w[i] = importance[i] * L::sqrt(variance + x[i] * x[i]);
 }
 
@@ -79,15 +79,15 @@ struct fit {
   using reals = typename L::reals;
   reals xl = 0.0f, ll = 0.0f;
 
-  void add(reals w, reals x, reals l) {
+  BQ_BOTH void add(reals w, reals x, reals l) {
     xl = xl + w * x * l;
     ll = ll + w * l * l;
   }
-  void remove(reals w, reals x, reals l) {
+  BQ_BOTH void remove(reals w, reals x, reals l) {
     xl = xl - w * x * l;
     ll = ll - w * l * l;
   }
-  reals scale() const { return L::select(ll > 0.0f, xl / ll, 0.0f); }
+  BQ_BOTH reals scale() const { return L::select(ll > 0.0f, xl / ll, 0.0f); }
 };
 
 // The best of the fits offered: the first, unless a later one explains more of the weights. `inverse` is what its codes
@@ -97,7 +97,7 @@ struct best_fit {
   using reals = typename L::reals;
   reals scale = 0.0f, explained = 0.0f, inverse = 0.0f;
 
-  void offer(const fit<L>& f, reals found_with, bool first) {
+  BQ_BOTH void offer(const fit<L>& f, reals found_with, bool first) {
     const auto better = first ? typename L::mask(true) : f.ll > 0.0f && f.xl * f.xl > explained * f.ll;
     scale = L::select(better, divide_or_zero<L>(f.xl, f.ll), scale);
     explained = L::select(better, scale * f.xl, explained);
@@ -108,8 +108,8 @@ struct best_fit {
 // Codes l in [-limit, limit - 1], stored as l + limit: of 19 scales around the one that maps the extreme weight to
 // -limit, the one with the best fit.
 template <class L>
-typename L::reals symmetric_search(const typename L::reals* x, const typename L::reals* w, int n, int limit,
-                                   typename L::ints* codes) {
+BQ_BOTH typename L::reals symmetric_search(const typename L::reals* x, const typename L::reals* w, int n, int limit,
+                                           typename L::ints* codes) {
   using reals = typename L::reals;
   const reals top = extreme<L>(x, n);
   const auto used = L::abs(top) >= negligible;
@@ -136,8 +136,8 @@ typename L::reals symmetric_search(const typename L::reals* x, const typename L:
 // best scale of the others wants it, while that improves the fit. `strict` skips a code without which the fit has no
 // scale. A pass that changes no code of a lane leaves its fit, so further passes change nothing either.
 template <class L>
-void descend(const typename L::reals* x, const typename L::reals* w, int n, int low, int high, int zero, bool strict,
-             typename L::mask used, typename L::ints* codes, fit<L>& f) {
+BQ_BOTH void descend(const typename L::reals* x, const typename L::reals* w, int n, int low, int high, int zero,
+                     bool strict, typename L::mask used, typename L::ints* codes, fit<L>& f) {
   using reals = typename L::reals;
   bool changed = true;
   for (int pass = 0; pass < 5 && changed; ++pass) {
@@ -163,8 +163,8 @@ void descend(const typename L::reals* x, const typename L::reals* w, int n, int 
 
 // As symmetric_search, by descent from the scale that maps the extreme weight to -limit.
 template <class L>
-typename L::reals symmetric_descent(const typename L::reals* x, const typename L::reals* w, int n, int limit,
-                                    typename L::ints* codes) {
+BQ_BOTH typename L::reals symmetric_descent(const typename L::reals* x, const typename L::reals* w, int n, int limit,
+                                            typename L::ints* codes) {
   using reals = typename L::reals;
   const reals top = extreme<L>(x, n);
   const auto used = L::abs(top) >= negligible;
@@ -183,8 +183,8 @@ typename L::reals symmetric_descent(const typename L::reals* x, const typename L
 // squared error, then descent. A negative x, which a degenerate fit can leave, wraps to a code up to 255, as in the
 // reference.
 template <class L>
-typename L::reals positive_search(const typename L::reals* x, const typename L::reals* w, int n, int limit,
-                                  typename L::ints* codes) {
+BQ_BOTH typename L::reals positive_search(const typename L::reals* x, const typename L::reals* w, int n, int limit,
+                                          typename L::ints* codes) {
   using reals = typename L::reals;
   reals top = 0.0f;
   for (int i = 0; i < n; ++i) top = L::select(top < x[i], x[i], top);
@@ -230,8 +230,8 @@ struct affine_grid {
 // Codes in [0, limit], x about scale * code - minimum with minimum >= 0: the best of the plain fit to the range and the
 // weighted least-squares fits to the codes of each scale on the grid. n <= 32.
 template <class L>
-typename L::reals affine_search(const typename L::reals* x, const typename L::reals* w, int n, int limit,
-                                const affine_grid& grid, typename L::ints* codes, typename L::reals* minimum) {
+BQ_BOTH typename L::reals affine_search(const typename L::reals* x, const typename L::reals* w, int n, int limit,
+                                        const affine_grid& grid, typename L::ints* codes, typename L::reals* minimum) {
   using reals = typename L::reals;
   reals low = x[0], high = x[0], sum_w = w[0], sum_x = w[0] * x[0];
   for (int i = 1; i < n; ++i) {

@@ -11,7 +11,8 @@ inline constexpr int superblock = 256;
 
 // Codes of a block from its stored scales. A group whose scale became zero keeps the codes it had.
 template <class L, class F>
-void requantize(const typename L::reals* x, const typename L::template blocks<F>& stored, typename L::ints* codes) {
+BQ_BOTH void requantize(const typename L::reals* x, const typename L::template blocks<F>& stored,
+                        typename L::ints* codes) {
   constexpr int low = -F::zero, high = (1 << F::code_bits) - 1 - F::zero;
   for (int g = 0; g < superblock / F::group; ++g) {
     const typename L::reals scale = group_scale<F>(stored, g), minimum = group_min<F>(stored, g);
@@ -24,7 +25,7 @@ void requantize(const typename L::reals* x, const typename L::template blocks<F>
 
 // The variance term of the error weights of a super-block with importance: `factor` times the mean square.
 template <class L>
-typename L::reals superblock_variance(const typename L::reals* x, float factor) {
+BQ_BOTH typename L::reals superblock_variance(const typename L::reals* x, float factor) {
   return factor * sum_squares<L>(x, superblock) / static_cast<float>(superblock);
 }
 
@@ -45,7 +46,7 @@ struct affine_superblock {
   ints codes[superblock], scales[groups], mins[groups], d, dmin;
 
   // x [256], importance [256] or null.
-  affine_superblock(const reals* x, const reals* importance, const affine_recipe& recipe) {
+  BQ_BOTH affine_superblock(const reals* x, const reals* importance, const affine_recipe& recipe) {
     reals w[Group], group_scales[groups], group_mins[groups], group_weights[groups];
     const reals variance = importance ? superblock_variance<L>(x, recipe.factor) : reals(0.0f);
     const affine_grid grid = importance ? affine_grid{-0.9f, 0.05f, 36, false} : recipe.grid;
@@ -64,13 +65,13 @@ struct affine_superblock {
   }
 
  private:
-  static void plain_weights(const reals* x, bool offset, reals* w) {
+  BQ_BOTH static void plain_weights(const reals* x, bool offset, reals* w) {
     const reals rms = offset ? L::sqrt(sum_squares<L>(x, Group) / static_cast<float>(Group)) : reals(0.0f);
     for (int i = 0; i < Group; ++i) w[i] = rms + L::abs(x[i]);
   }
 
   // Levels >= 0 as integers up to `limit`; returns the factor.
-  static reals quantize_levels(const reals* levels, const reals* w, int limit, ints* out) {
+  BQ_BOTH static reals quantize_levels(const reals* levels, const reals* w, int limit, ints* out) {
     if (w) return positive_search<L>(levels, w, groups, limit, out);
     reals top = levels[0];
     for (int g = 1; g < groups; ++g) top = L::select(top < levels[g], levels[g], top);

@@ -46,8 +46,8 @@ struct tq1_0 {
   }
 
   template <class L>
-  static void quantize(const typename L::reals* x, const block_importance<L>&,
-                       const typename L::template blocks<tq1_0>& out) {
+  BQ_BOTH static void quantize(const typename L::reals* x, const block_importance<L>&,
+                               const typename L::template blocks<tq1_0>& out) {
     typename L::ints codes[block_size];
     out.store16(52, f16_bits<L>(nearest_trits<L>(x, block_size, codes)));
     pack_trits<L, 32, 5>(out, 0, codes);

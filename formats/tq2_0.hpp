@@ -38,8 +38,8 @@ struct tq2_0 {
   }
 
   template <class L>
-  static void quantize(const typename L::reals* x, const block_importance<L>&,
-                       const typename L::template blocks<tq2_0>& out) {
+  BQ_BOTH static void quantize(const typename L::reals* x, const block_importance<L>&,
+                               const typename L::template blocks<tq2_0>& out) {
     typename L::ints codes[block_size];
     out.store16(64, f16_bits<L>(nearest_trits<L>(x, block_size, codes)));
     pack_plane<L, 2, 32>(out, 0, codes, block_size);
