@@ -30,6 +30,31 @@ __device__ __forceinline__ void mma(float (&c)[4], const std::uint32_t (&a)[4], 
   }
 }
 
+// Starts a copy of Unit bytes (4, 8 or 16) from global to shared memory, both aligned to them; zeros instead unless
+// `there`. Copies belong to the next commit_copies(); wait_copies<N>() waits for all groups but the last N.
+template <int Unit, int Arch = arch>
+__device__ __forceinline__ void copy_async(void* to, const void* from, bool there) {
+  const auto target = static_cast<std::uint32_t>(__cvta_generic_to_shared(to));
+  if constexpr (Arch >= 80) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(target), "l"(from), "n"(Unit),
+                 "r"(there ? Unit : 0)
+                 : "memory");
+  } else {
+    for (int i = 0; i < Unit; i += 4) {
+      const std::uint32_t word = there ? *(static_cast<const std::uint32_t*>(from) + i / 4) : 0u;
+      static_cast<std::uint32_t*>(to)[i / 4] = word;
+    }
+  }
+}
+template <int Arch = arch>
+__device__ __forceinline__ void commit_copies() {
+  if constexpr (Arch >= 80) asm volatile("cp.async.commit_group;" ::: "memory");
+}
+template <int Groups, int Arch = arch>
+__device__ __forceinline__ void wait_copies() {
+  if constexpr (Arch >= 80) asm volatile("cp.async.wait_group %0;" ::"n"(Groups) : "memory");
+}
+
 // Programmatic dependent launch: lets the stream's next kernel start now / waits until the kernels before this one are
 // complete and what they wrote can be read.
 template <int Arch = arch>

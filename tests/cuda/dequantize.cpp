@@ -1,48 +1,24 @@
 // GPU decoding against the CPU's, bit for bit, for every type: random blocks, whose scales may be NaN or infinite, at
 // shapes around the kernel's tiles. Without a GPU the one thing to test is that this state is an ordinary error.
-#include <cuda_runtime_api.h>
-#include <doctest/doctest.h>
-
 #include <bit>
+#include <blockquant/cuda_ops.hpp>
+#include <blockquant/quantize.hpp>
 #include <cmath>
-#include <cstring>
-#include <memory>
-#include <random>
 #include <string>
-#include <vector>
 
-#include "blockquant/cuda.hpp"
-#include "blockquant/quantize.hpp"
+#include "device.hpp"
+#include "formats/float16.hpp"
 
 namespace {
-
-bool no_gpu() {
-  if (bq::cuda::device_count() > 0) return false;
-  MESSAGE("no GPU: not tested on a device");
-  return true;
-}
-
-struct device_free {
-  void operator()(void* p) const { cudaFree(p); }
-};
-
-template <class T>
-std::unique_ptr<T[], device_free> device_array(std::size_t n) {
-  void* p = nullptr;
-  REQUIRE(cudaMalloc(&p, n * sizeof(T)) == cudaSuccess);
-  return std::unique_ptr<T[], device_free>(static_cast<T*>(p));
-}
 
 // `shift` moves the blocks away from aligned addresses.
 std::vector<float> decode_on_device(bq::type id, const std::vector<std::byte>& blocks, std::int64_t rows,
                                     std::int64_t cols, std::size_t shift) {
-  const auto in = device_array<std::byte>(blocks.size() + shift);
-  std::vector<float> out(static_cast<std::size_t>(rows * cols));
-  const auto device_out = device_array<float>(out.size());
+  const device::array<std::byte> in(blocks.size() + shift);
+  const device::array<float> out(static_cast<std::size_t>(rows * cols));
   REQUIRE(cudaMemcpy(in.get() + shift, blocks.data(), blocks.size(), cudaMemcpyHostToDevice) == cudaSuccess);
-  bq::cuda::dequantize(id, in.get() + shift, rows, cols, device_out.get());
-  REQUIRE(cudaMemcpy(out.data(), device_out.get(), out.size() * sizeof(float), cudaMemcpyDeviceToHost) == cudaSuccess);
-  return out;
+  bq::cuda::dequantize(id, in.get() + shift, rows, cols, out.get());
+  return out.read();
 }
 
 // Index of the first weight whose bits differ, any NaN being equal to any other; -1 if there is none.
@@ -54,10 +30,31 @@ std::ptrdiff_t first_difference(const std::vector<float>& a, const std::vector<f
   return -1;
 }
 
+// As decode_on_device, to 16-bit floats; beside what the CPU's values round to.
+struct rounded {
+  std::vector<std::uint16_t> found, expected;
+};
+rounded decode_rounded(bq::type id, const std::vector<std::byte>& blocks, std::int64_t rows, std::int64_t cols,
+                       bq::cuda::element to, const std::vector<float>& values) {
+  const device::array<std::byte> in(blocks);
+  const device::array<std::uint16_t> out(values.size());
+  bq::cuda::dequantize(id, in.get(), rows, cols, to, out.get());
+  rounded r{out.read(), {}};
+  for (const float v : values)
+    r.expected.push_back(to == bq::cuda::element::f16 ? bq::f16_from_f32(v) : bq::bf16_from_f32(v));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (std::isnan(values[i])) {
+      const float back = to == bq::cuda::element::f16 ? bq::f16_to_f32(r.found[i]) : bq::bf16_to_f32(r.found[i]);
+      if (std::isnan(back)) r.found[i] = r.expected[i];
+    }
+  }
+  return r;
+}
+
 }  // namespace
 
 TEST_CASE("random blocks of every type decode to the CPU's bits") {
-  if (no_gpu()) return;
+  if (device::missing()) return;
   std::mt19937 random(20);
   for (const bq::type_info& t : bq::types()) {
     CAPTURE(std::string(t.name));
@@ -70,7 +67,12 @@ TEST_CASE("random blocks of every type decode to the CPU's bits") {
         bq::dequantize(t.id, blocks, rows, cols, expected);
         for (const std::size_t shift : {0, 1, 2}) {
           CAPTURE(shift);
+          if (shift != 0 && t.block_size == 1) continue;  // plain floats lie where floats do
           CHECK(first_difference(decode_on_device(t.id, blocks, rows, cols, shift), expected) == -1);
+        }
+        for (const auto to : {bq::cuda::element::f16, bq::cuda::element::bf16}) {
+          const auto r = decode_rounded(t.id, blocks, rows, cols, to, expected);
+          CHECK(r.found == r.expected);
         }
       }
     }
@@ -78,7 +80,7 @@ TEST_CASE("random blocks of every type decode to the CPU's bits") {
 }
 
 TEST_CASE("quantised weights of every type decode to the CPU's bits") {
-  if (no_gpu()) return;
+  if (device::missing()) return;
   constexpr std::int64_t rows = 64, cols = 1024;
   std::mt19937 random(21);
   std::normal_distribution<float> normal(0.0f, 0.02f);

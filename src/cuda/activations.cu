@@ -1,0 +1,223 @@
+// Rows of activations [tokens, cols], computed once and written in every form asked for: f32, f16 under a power of two
+// per token, int8 under a scale per 32 columns or per token. What is computed is a source: x itself, its RMS norm, a
+// gated activation.
+//
+// A thread block takes a row, and keeps it in registers between its reductions; where nothing is reduced over the row,
+// rows are cut into pieces, so that few tokens fill the GPU too.
+#include <cuda_fp16.h>
+
+#include <algorithm>
+
+#include "arguments.hpp"
+#include "check.hpp"
+#include "half_scale.hpp"
+#include "src/activation_functions.hpp"
+#include "thread_block.cuh"
+
+namespace bq::cuda {
+
+namespace {
+
+constexpr int piece_cols = 1024, most_threads = 1024, most_kept = 8;
+constexpr std::int64_t most_cols = 4 * most_threads * most_kept;
+
+BQ_HD float4 map(float4 a, float4 b, auto f) { return {f(a.x, b.x), f(a.y, b.y), f(a.z, b.z), f(a.w, b.w)}; }
+BQ_HD float4 map(float4 a, auto f) { return {f(a.x), f(a.y), f(a.z), f(a.w)}; }
+__device__ const float4& vector_at(const float* p, std::int64_t i) { return *reinterpret_cast<const float4*>(p + i); }
+__device__ float4& vector_at(float* p, std::int64_t i) { return *reinterpret_cast<float4*>(p + i); }
+
+// Columns of this thread: element(i, column) for those in [first, last).
+template <int Kept>
+__device__ void for_columns(int first, int last, auto element) {
+#pragma unroll
+  for (int i = 0; i < Kept; ++i) {
+    const int col = first + 4 * (i * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x));
+    if (col < last) element(i, col);
+  }
+}
+
+struct plain_source {
+  static constexpr bool reduces = false;
+  const float* x;
+  __device__ float4 load(std::int64_t row, int col, int cols) const { return vector_at(x, row * cols + col); }
+  template <int Kept>
+  __device__ void finish(float4*, int) const {}
+};
+
+template <template <class> class F>
+struct gated_source {
+  static constexpr bool reduces = false;
+  const float *gate, *up;
+  std::int64_t stride;
+  __device__ float4 load(std::int64_t row, int col, int) const {
+    const std::int64_t at = row * stride + col;
+    return map(vector_at(gate, at), vector_at(up, at), [](float g, float u) { return F<thread_float>::apply(g) * u; });
+  }
+  template <int Kept>
+  __device__ void finish(float4*, int) const {}
+};
+
+struct norm_source {
+  static constexpr bool reduces = true;
+  float* x;
+  const float *residual, *weight;
+  float epsilon;
+
+  __device__ float4 load(std::int64_t row, int col, int cols) const {
+    const std::int64_t at = row * cols + col;
+    if (!residual) return vector_at(x, at);
+    return vector_at(x, at) = map(vector_at(x, at), vector_at(residual, at), sum());
+  }
+  template <int Kept>
+  __device__ void finish(float4* v, int cols) const {
+    float squares = 0;
+    for_columns<Kept>(0, cols, [&](int i, int) { map(v[i], [&](float e) { return squares = fmaf(e, e, squares); }); });
+    const float mean = across_block(squares, 0.0f, sum()) / static_cast<float>(cols);
+    const float scale = 1.0f / sqrtf(mean + epsilon);
+    for_columns<Kept>(0, cols, [&](int i, int col) {
+      v[i] = map(v[i], vector_at(weight, col), [&](float e, float w) { return e * scale * w; });
+    });
+  }
+};
+
+// Largest magnitude of four, as bits: NaN is larger than everything.
+__device__ std::uint32_t top_of(float4 v) {
+  std::uint32_t top = 0;
+  map(v, [&](float e) {
+    top = max(top, f32_to_bits(e) & 0x7fffffffu);
+    return e;
+  });
+  return top;
+}
+
+// How values with this largest magnitude become int8: value = scale * code.
+struct code_scale {
+  float scale, inverse;
+  __device__ explicit code_scale(std::uint32_t top) {
+    const bool tiny = top < (127u - 100u) << 23, finite = top < infinity_bits;
+    const float size = f32_from_bits(top);
+    scale = tiny ? 0.0f : finite ? size / 127.0f : f32_from_bits(nan_bits);
+    inverse = tiny || !finite ? 0.0f : 127.0f / size;
+  }
+  __device__ signed char code(float x) const {
+    return inverse == 0.0f ? 0 : static_cast<signed char>(__float2int_rn(x * inverse));
+  }
+};
+
+__device__ void store_codes(const activation_outputs& out, std::int64_t at, float4 v, const code_scale& s) {
+  *reinterpret_cast<char4*>(out.codes + at) = {s.code(v.x), s.code(v.y), s.code(v.z), s.code(v.w)};
+}
+
+template <class Source, int Kept>
+__global__ void __launch_bounds__(most_threads)
+    make_rows(const Source source, int cols, int piece, const __grid_constant__ activation_outputs out) {
+  const std::int64_t row = blockIdx.x;
+  const int first = static_cast<int>(blockIdx.y) * piece, last = min(first + piece, cols);
+  float4 v[Kept] = {};
+  for_columns<Kept>(first, last, [&](int i, int col) { v[i] = source.load(row, col, cols); });
+  source.template finish<Kept>(v, cols);
+
+  const bool codes_by_token = out.codes && out.group == cols;
+  std::uint32_t top = 0;
+  if (out.halves || codes_by_token) {
+    for_columns<Kept>(first, last, [&](int i, int) { top = max(top, top_of(v[i])); });
+    top = across_block(top, 0u, larger());
+  }
+  const half_scale h(top);
+  const code_scale c(top);
+  if (threadIdx.x == 0 && out.halves) out.powers[row] = h.power;
+  if (threadIdx.x == 0 && codes_by_token) out.scales[row] = c.scale;
+#pragma unroll
+  for (int i = 0; i < Kept; ++i) {
+    const int col = first + 4 * (i * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x));
+    const std::int64_t at = row * cols + col;
+    if (out.codes && !codes_by_token) {  // eight lanes hold a group, and all lanes of the warp are here
+      const code_scale group(across_lanes<8>(top_of(v[i]), larger()));
+      if (col < last) store_codes(out, at, v[i], group);
+      if (col < last && threadIdx.x % 8 == 0) out.scales[at / 32] = group.scale;
+    }
+    if (col >= last) continue;
+    if (codes_by_token) store_codes(out, at, v[i], c);
+    if (out.values) vector_at(out.values, at) = v[i];
+    if (out.halves) {
+      const __half2 low = __floats2half2_rn(v[i].x * h.inverse, v[i].y * h.inverse);
+      const __half2 high = __floats2half2_rn(v[i].z * h.inverse, v[i].w * h.inverse);
+      *reinterpret_cast<uint2*>(static_cast<__half*>(out.halves) + at) =
+          make_uint2(*reinterpret_cast<const std::uint32_t*>(&low), *reinterpret_cast<const std::uint32_t*>(&high));
+    }
+  }
+}
+
+void require_outputs(const activation_outputs& o, std::int64_t tokens, std::int64_t cols) {
+  require_shape(tokens >= 0 && tokens < std::int64_t{1} << 31, "number of tokens", "0 to 2^31 - 1",
+                std::to_string(tokens));
+  require_shape(cols > 0 && cols <= most_cols && cols % 4 == 0, "activations",
+                "columns in fours, up to " + std::to_string(most_cols), std::to_string(cols));
+  if (o.values) require_pointer("values of activations", o.values, 16);
+  if (o.halves) {
+    require_pointer("halves of activations", o.halves, 16);
+    require_pointer("powers of activations", o.powers, alignof(float));
+  }
+  if (o.codes) {
+    require_shape((o.group == 32 || o.group == cols) && cols % 32 == 0, "group of int8 activations",
+                  "32 or all columns, which are a multiple of 32", std::to_string(o.group));
+    require_pointer("codes of activations", o.codes, 16);
+    require_pointer("scales of activations", o.scales, alignof(float));
+  }
+}
+
+template <class Source, int Kept>
+void launch(const Source& source, std::int64_t tokens, int cols, int piece, const activation_outputs& out, stream s) {
+  const int vectors = (piece + 4 * Kept - 1) / (4 * Kept);  // of one register for each thread
+  const dim3 grid(static_cast<unsigned>(tokens), static_cast<unsigned>((cols + piece - 1) / piece));
+  make_rows<Source, Kept><<<grid, (vectors + 31) / 32 * 32, 0, s>>>(source, cols, piece, out);
+}
+
+template <class Source>
+void write_rows(const char* name, const Source& source, std::int64_t tokens, std::int64_t cols,
+                const activation_outputs& out, stream s) {
+  if (tokens == 0) return;
+  const bool whole = Source::reduces || out.halves || (out.codes && out.group == cols);
+  const int n = static_cast<int>(cols), piece = whole ? n : std::min(n, piece_cols);
+  const auto run = piece <= 512                 ? launch<Source, 1>
+                   : piece <= 16 * most_threads ? launch<Source, 4>
+                                                : launch<Source, most_kept>;
+  run(source, tokens, n, piece, out, s);
+  check(cudaGetLastError(), name);
+}
+
+}  // namespace
+
+void convert_activations(const float* x, std::int64_t tokens, std::int64_t cols, const activation_outputs& out,
+                         stream s) {
+  require_outputs(out, tokens, cols);
+  if (tokens > 0) require_pointer("x of convert_activations", x, 16);
+  write_rows("convert_activations kernel", plain_source{x}, tokens, cols, out, s);
+}
+
+void rms_norm(float* x, const float* residual, const float* weight, float epsilon, std::int64_t rows, std::int64_t cols,
+              const activation_outputs& out, stream s) {
+  require_outputs(out, rows, cols);
+  if (rows == 0) return;
+  require_pointer("x of rms_norm", x, 16);
+  if (residual) require_pointer("residual of rms_norm", residual, 16);
+  require_pointer("weight of rms_norm", weight, 16);
+  write_rows("rms_norm kernel", norm_source{x, residual, weight, epsilon}, rows, cols, out, s);
+}
+
+void gated(activation f, const float* gate, const float* up, std::int64_t tokens, std::int64_t cols,
+           const activation_outputs& out, std::int64_t stride, stream s) {
+  require_outputs(out, tokens, cols);
+  if (stride == 0) stride = cols;
+  require_shape(stride >= cols && stride % 4 == 0, "stride of gated", "a multiple of 4 from " + std::to_string(cols),
+                std::to_string(stride));
+  if (tokens == 0) return;
+  require_pointer("gate of gated", gate, 16);
+  require_pointer("up of gated", up, 16);
+  if (f == activation::silu)
+    write_rows("silu kernel", gated_source<silu>{gate, up, stride}, tokens, cols, out, s);
+  else
+    write_rows("gelu kernel", gated_source<gelu>{gate, up, stride}, tokens, cols, out, s);
+}
+
+}  // namespace bq::cuda

@@ -1,0 +1,328 @@
+// A thread block's part in paged attention (attention_task.hpp): tiles of 16 rows of one sequence and one key and value
+// head, and Dims of the output's dims.
+//
+// Four warps share the work on a slice: each takes a quarter of the keys for the scores, then a quarter of the dims for
+// the values. Queries and weights p enter the tensor core as two f16 each, high and low, so that only keys and values
+// are rounded to f16.
+#pragma once
+#include "arch.cuh"
+#include "cache_tile.cuh"
+#include "half_scale.hpp"
+#include "thread_block.cuh"
+
+namespace bq::cuda {
+
+inline constexpr int tile_queries = 16, warps = attention_threads / 32, key_stride = slice_keys + 8;
+inline constexpr float p_scale = 0x1p14f;  // of the weights p as f16
+
+// How far joining two parts shrinks each. A part that sees no key has m = -infinity and changes nothing.
+struct join_factors {
+  float m, before, after;
+  __device__ join_factors(float m_before, float m_after) {
+    m = m_before < m_after ? m_after : m_before;
+    const bool none = m == -HUGE_VALF;
+    before = none ? 1.0f : exp2f(m_before - m);
+    after = none ? 0.0f : exp2f(m_after - m);
+  }
+  __device__ float join(float a, float b) const { return fmaf(a, before, b * after); }
+};
+
+inline __device__ void load_matrices(std::uint32_t (&r)[4], const __half* row) {
+  const auto at = static_cast<std::uint32_t>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(at)
+               : "memory");
+}
+inline __device__ void load_turned_matrices(std::uint32_t (&r)[4], const __half* row) {
+  const auto at = static_cast<std::uint32_t>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(at)
+               : "memory");
+}
+
+// x as two f16.
+inline __device__ void split(float x, __half& high, __half& low) {
+  high = __float2half_rn(x);
+  low = __float2half_rn(x - __half2float(high));
+}
+
+template <int Dims, int Tiles>
+struct attention_block {
+  static constexpr int rows = Tiles * tile_queries;
+  using tile = cache_tile<Dims>;
+
+  // Shared memory, in this order.
+  struct layout {
+    __half q[2][rows * tile::stride];
+    __half p[2][rows * key_stride];
+    __half keys[tile::halves];
+    __half values[tile::halves];
+    float query_scale[rows];
+    float reduced[warps][rows];
+    int slots[slice_keys];
+    int poisoned[slice_keys];
+    alignas(16) unsigned char raw[1];  // 2 * tile::raw_bytes where types are coded
+  };
+  static int shared_bytes(bool raw) { return static_cast<int>(sizeof(layout)) + (raw ? 2 * tile::raw_bytes : 0); }
+
+  const attention_task& t;
+  layout& s;
+  int sequence, kv_head, first_row, out_dim;  // of this block
+  int tokens, position;                       // of the sequence
+  std::int64_t first_token;
+  int warp, lane;
+
+  __device__ attention_block(const attention_task& task, layout& shared, int seq, int row_block, int head, int dim)
+      : t(task), s(shared), sequence(seq), kv_head(head), first_row(row_block * rows), out_dim(dim) {
+    first_token = t.first[seq];
+    tokens = static_cast<int>(t.first[seq + 1] - first_token);
+    position = t.positions[seq];
+    warp = static_cast<int>(threadIdx.x) / 32;
+    lane = static_cast<int>(threadIdx.x) % 32;
+  }
+
+  __device__ int row_count() const { return min(rows, tokens * t.group - first_row); }
+  __device__ int position_of(int row) const { return position + (first_row + row) / t.group; }
+  __device__ int last_position() const { return position_of(row_count() - 1); }
+  __device__ int begin_of(int at) const { return static_cast<int>(max(std::int64_t{0}, at + 1 - t.window)); }
+  __device__ std::int64_t query_at(int row) const {
+    const int r = first_row + row;
+    return ((first_token + r / t.group) * t.heads + kv_head * t.group + r % t.group) * t.head_dim;
+  }
+  __device__ bool sees(int row, int key) const {
+    const int at = position_of(row);
+    return row < row_count() && key <= at && key >= begin_of(at);
+  }
+
+  // Queries' powers of two, once; then their dims [dim, dim + Dims).
+  __device__ void load_scales() {
+    for (int row = warp; row < rows; row += warps) {
+      std::uint32_t top = 0;
+      if (row < row_count()) {
+        for (int d = lane; d < t.head_dim; d += 32) top = max(top, f32_to_bits(t.q[query_at(row) + d]) & 0x7fffffffu);
+      }
+      top = across_lanes<32>(top, larger());
+      if (lane == 0) s.query_scale[row] = half_scale(top).power;
+    }
+    __syncthreads();
+  }
+  __device__ void load_queries(int dim) {
+    for (int row = warp; row < rows; row += warps) {
+      const float power = s.query_scale[row];
+      const float inverse = half_scale(f32_to_bits(power) + (13u << 23)).inverse;
+      for (int d = lane; d < Dims; d += 32) {
+        const bool there = row < row_count() && dim + d < t.head_dim;
+        const int at = row * tile::stride + d;
+        split(there ? t.q[query_at(row) + dim + d] * inverse : 0.0f, s.q[0][at], s.q[1][at]);
+      }
+    }
+  }
+
+  // The slots of a slice's keys that some row of the block sees.
+  __device__ void find_slots(int slice) {
+    const int key = slice * slice_keys + static_cast<int>(threadIdx.x);
+    int slot = -1;
+    if (key >= begin_of(position_of(0)) && key <= last_position()) {
+      const std::int64_t page = key / t.page < t.most_pages ? t.page_table[sequence * t.most_pages + key / t.page] : -1;
+      const std::int64_t at = page * t.page + key % t.page;
+      if (page >= 0 && at < t.slots) slot = static_cast<int>(at);
+    }
+    s.slots[threadIdx.x] = slot;
+    s.poisoned[threadIdx.x] = 0;
+    __syncthreads();
+  }
+
+  __device__ unsigned char* raw_keys() { return s.raw; }
+  __device__ unsigned char* raw_values() { return s.raw + tile::raw_bytes; }
+
+  // scores[tile][8 keys][...] += queries * keys of some dims; the warp's keys are its quarter of the slice.
+  __device__ void add_scores(float (&scores)[Tiles][4][4]) {
+#pragma unroll 2
+    for (int k = 0; k < Dims; k += 16) {
+      std::uint32_t keys[2][4];
+#pragma unroll
+      for (int pair = 0; pair < 2; ++pair) {
+        const int key = warp * 32 + pair * 16 + lane / 16 * 8 + lane % 8;
+        load_matrices(keys[pair], s.keys + key * tile::stride + k + lane / 8 % 2 * 8);
+      }
+#pragma unroll
+      for (int i = 0; i < Tiles; ++i) {
+#pragma unroll
+        for (int part = 0; part < 2; ++part) {
+          std::uint32_t q[4];
+          load_matrices(q, s.q[part] + (i * 16 + lane % 16) * tile::stride + k + lane / 16 * 8);
+#pragma unroll
+          for (int n = 0; n < 4; ++n) mma(scores[i][n], q, keys[n / 2][n % 2 * 2], keys[n / 2][n % 2 * 2 + 1]);
+        }
+      }
+    }
+  }
+
+  // A number of each row, from all warps: combined over the four lanes that share the row, then over the warps.
+  template <class Combine>
+  __device__ void across_warps(float (&v)[Tiles][2], const Combine& combine) {
+#pragma unroll
+    for (int i = 0; i < 2 * Tiles; ++i) {
+      float& own = v[i / 2][i % 2];
+      own = across_lanes<4>(own, combine);
+      if (lane % 4 == 0) s.reduced[warp][i * 8 + lane / 4] = own;
+    }
+    __syncthreads();
+#pragma unroll
+    for (int i = 0; i < 2 * Tiles; ++i) {
+      float all = s.reduced[0][i * 8 + lane / 4];
+#pragma unroll
+      for (int w = 1; w < warps; ++w) all = combine(all, s.reduced[w][i * 8 + lane / 4]);
+      v[i / 2][i % 2] = all;
+    }
+    __syncthreads();
+  }
+
+  // Scores become weights p in shared memory; m and l are those of this thread's rows: 16 i + 8 h + lane / 4.
+  __device__ void weigh(int slice, float (&scores)[Tiles][4][4], float (&m)[Tiles][2], float (&l)[Tiles][2]) {
+    const int first_key = warp * 32 + lane % 4 * 2;
+#pragma unroll
+    for (int i = 0; i < Tiles; ++i) {
+#pragma unroll
+      for (int h = 0; h < 2; ++h) {
+        const int row = i * 16 + h * 8 + lane / 4;
+        const float scale = s.query_scale[row] * t.scale;
+        m[i][h] = -HUGE_VALF;
+        l[i][h] = 0;
+#pragma unroll
+        for (int n = 0; n < 4; ++n) {
+#pragma unroll
+          for (int e = 0; e < 2; ++e) {
+            float& score = scores[i][n][2 * h + e];
+            score = sees(row, slice * slice_keys + first_key + n * 8 + e) ? score * scale : -HUGE_VALF;
+            m[i][h] = m[i][h] < score ? score : m[i][h];
+          }
+        }
+      }
+    }
+    across_warps(m, larger());
+#pragma unroll
+    for (int i = 0; i < Tiles; ++i) {
+#pragma unroll
+      for (int h = 0; h < 2; ++h) {
+        const int row = i * 16 + h * 8 + lane / 4;
+        const float base = m[i][h] == -HUGE_VALF ? 0.0f : m[i][h];
+#pragma unroll
+        for (int n = 0; n < 4; ++n) {
+          __half2 high, low;
+          float p[2];
+#pragma unroll
+          for (int e = 0; e < 2; ++e) {
+            p[e] = exp2f(scores[i][n][2 * h + e] - base);
+            if (s.poisoned[first_key + n * 8 + e] && scores[i][n][2 * h + e] > -HUGE_VALF)
+              p[e] = f32_from_bits(nan_bits);
+            l[i][h] += p[e];
+          }
+          split(p[0] * p_scale, high.x, low.x);
+          split(p[1] * p_scale, high.y, low.y);
+          const int at = row * key_stride + first_key + n * 8;
+          *reinterpret_cast<__half2*>(s.p[0] + at) = high;
+          *reinterpret_cast<__half2*>(s.p[1] + at) = low;
+        }
+      }
+    }
+    across_warps(l, sum());
+  }
+
+  static constexpr int value_tiles = Dims / warps / 8;  // of 8 dims, of each warp
+
+  // o[tile][8 dims][...] = p * values; the warp's dims are its quarter.
+  __device__ void add_values(float (&o)[Tiles][value_tiles][4]) {
+    const int first_dim = warp * value_tiles * 8;
+#pragma unroll 2
+    for (int k = 0; k < slice_keys; k += 16) {
+      std::uint32_t values[value_tiles / 2][4];
+#pragma unroll
+      for (int pair = 0; pair < value_tiles / 2; ++pair) {
+        load_turned_matrices(values[pair],
+                             s.values + (k + lane % 16) * tile::stride + first_dim + pair * 16 + lane / 16 * 8);
+      }
+#pragma unroll
+      for (int i = 0; i < Tiles; ++i) {
+#pragma unroll
+        for (int part = 0; part < 2; ++part) {
+          std::uint32_t p[4];
+          load_matrices(p, s.p[part] + (i * 16 + lane % 16) * key_stride + k + lane / 16 * 8);
+#pragma unroll
+          for (int n = 0; n < value_tiles; ++n) mma(o[i][n], p, values[n / 2][n % 2 * 2], values[n / 2][n % 2 * 2 + 1]);
+        }
+      }
+    }
+  }
+
+  // Whether some row of the block does not see some key of the slice that another row may see.
+  __device__ bool is_partial(int slice) const {
+    return begin_of(last_position()) > slice * slice_keys || position_of(0) < (slice + 1) * slice_keys - 1;
+  }
+
+  // A value that is not finite would reach rows that do not see it, as 0 * infinity: its key's values become zeros, and
+  // the rows that see the key NaN.
+  __device__ void poison() {
+    __half* row = s.values + threadIdx.x * tile::stride;
+    bool finite = true;
+    for (int d = 0; d < Dims; ++d) finite = finite && (__half_as_ushort(row[d]) & 0x7c00u) != 0x7c00u;
+    if (!finite) {
+      for (int d = 0; d < Dims; ++d) row[d] = __half();
+      s.poisoned[threadIdx.x] = 1;
+    }
+    __syncthreads();
+  }
+
+  // One slice's m, l and o (times p_scale).
+  __device__ void attend(int slice, float (&m)[Tiles][2], float (&l)[Tiles][2], float (&o)[Tiles][value_tiles][4]) {
+    float scores[Tiles][4][4] = {};
+    find_slots(slice);
+    for (int dim = 0; dim < t.head_dim; dim += Dims) {
+      tile::fetch(t.keys, kv_head, dim, t.head_dim, s.slots, s.keys, raw_keys());
+      if (dim == 0) tile::fetch(t.values, kv_head, out_dim, t.head_dim, s.slots, s.values, raw_values());
+      if (t.head_dim > Dims) load_queries(dim);
+      if (dim == 0)
+        wait_copies<1>();  // the values are not needed yet
+      else
+        wait_copies<0>();
+      __syncthreads();
+      tile::decode(t.keys.id, raw_keys(), s.keys);
+      __syncthreads();
+      add_scores(scores);
+      __syncthreads();
+    }
+    wait_copies<0>();
+    __syncthreads();
+    tile::decode(t.values.id, raw_values(), s.values);
+    __syncthreads();
+    if (tokens > 1 && is_partial(slice)) poison();
+    weigh(slice, scores, m, l);
+    add_values(o);
+    __syncthreads();
+  }
+
+  // visit(row, dim, two values of o) for this thread's part.
+  template <class Visit>
+  __device__ void for_outputs(const float (&o)[Tiles][value_tiles][4], const Visit& visit) {
+#pragma unroll
+    for (int i = 0; i < Tiles; ++i) {
+#pragma unroll
+      for (int h = 0; h < 2; ++h) {
+        const int row = i * 16 + h * 8 + lane / 4;
+        if (row >= row_count()) continue;
+#pragma unroll
+        for (int n = 0; n < value_tiles; ++n) {
+          const int dim = out_dim + (warp * value_tiles + n) * 8 + lane % 4 * 2;
+#pragma unroll
+          for (int e = 0; e < 2; ++e) {
+            if (dim + e < t.head_dim) visit(i, h, row, dim + e, o[i][n][2 * h + e]);
+          }
+        }
+      }
+    }
+  }
+};
+
+}  // namespace bq::cuda

@@ -1,0 +1,40 @@
+// One call of paged attention, as its kernels take it; and what they have to agree on.
+//
+//   slice    128 positions of a sequence, counted from position 0. A query's scores of a slice are one softmax:
+//            m = largest score, p = 2^(score - m), l = sum of p, o = sum of p * value
+//   join     slices follow one another: M' = max(M, m), L = L 2^(M - M') + l 2^(m - M'), O likewise; out = O / L
+//   rows     queries that share a key and value head, token by token, and of one token head by head
+//
+// Scores are in units of ln 2. A query's numbers depend on nothing but itself and the keys it sees: not on the other
+// rows of its tile, nor on which kernel computes them.
+#pragma once
+#include <cstdint>
+
+#include "formats/type.hpp"
+
+namespace bq::cuda {
+
+inline constexpr int slice_keys = 128;
+
+struct attention_task {
+  struct cache {
+    const unsigned char* rows;
+    type id;
+    std::int64_t stride;      // bytes from one slot to the next
+    std::int64_t head_bytes;  // of a row of one head
+  };
+  cache keys, values;
+  const std::int32_t *first, *positions, *page_table;  // attention_batch's
+  std::int64_t most_pages;
+  int page;
+  std::int64_t slots;
+  const float* q;
+  float* out;
+  int heads, group, head_dim;  // group: query heads of one key and value head
+  std::int64_t window;         // positions that a token sees, itself included
+  float scale;                 // of the options, times log2(e)
+  float* partial;              // null, or [tokens][heads][slices]: o [head_dim], m, l
+  int slices;
+};
+
+}  // namespace bq::cuda

@@ -1,0 +1,176 @@
+// Keys or values of a slice, some dims of one head, from the cache into shared memory as f16 [slice_keys][Dims + 8].
+// The 8 keep rows that follow one another in different banks.
+//
+// F16 comes by asynchronous copies in its place. Blocks come as they are into `raw`, in copies as wide as their
+// addresses allow, and are decoded from there; other floats pass through registers. Rows of no slot are zero.
+#pragma once
+#include <cuda_fp16.h>
+
+#include <tuple>
+
+#include "arch.cuh"
+#include "attention_task.hpp"
+#include "formats/registry.hpp"
+
+namespace bq::cuda {
+
+// What a cache may hold: floats, and blocks of 32, of which every head is a whole number of runs.
+template <class F>
+inline constexpr bool is_cache_format = float_format<F> || (coded_format<F> && F::block_size == 32);
+
+inline constexpr int attention_threads = 128, run_dims = 32;
+
+// Bytes of a raw row: a multiple of 16 with room for Dims / 32 of the largest blocks.
+template <int Dims>
+inline constexpr int raw_stride = (Dims / run_dims * 36 + 15) / 16 * 16;
+
+// Bytes at any address of shared memory, as words of two aligned ones.
+struct shared_source : word_access<shared_source> {
+  static constexpr int lanes = 1;
+  const unsigned char* block;
+
+  __device__ explicit shared_source(const unsigned char* p) : block(p) {}
+
+  __device__ std::uint32_t load(int offset) const {
+    const auto at = reinterpret_cast<std::uintptr_t>(block + offset);
+    const auto* words = reinterpret_cast<const std::uint32_t*>(at & ~std::uintptr_t{3});
+    return __funnelshift_r(words[0], words[1], static_cast<unsigned>(at) % 4 * 8);
+  }
+  __device__ std::uint32_t load16(int offset) const { return block[offset] | block[offset + 1] << 8; }
+  __device__ std::uint32_t load8(int offset) const { return block[offset]; }
+  __device__ float f16(int offset) const { return f16_to_f32(load16(offset)); }
+  __device__ float f32(int offset) const { return f32_from_bits(load(offset)); }
+  __device__ float e8m0_half(int offset) const { return e8m0_half_to_f32(load8(offset)); }
+  __device__ float ue4m3_half(int offset) const { return ue4m3_half_to_f32(load8(offset)); }
+
+  __device__ static int signed_byte(std::uint32_t word, int index) { return block_source::signed_byte(word, index); }
+  __device__ static int unsigned_byte(std::uint32_t word, int index) {
+    return block_source::unsigned_byte(word, index);
+  }
+  __device__ static std::uint32_t lookup(std::uint32_t index, const codebook16& table) {
+    return block_source::lookup(index, table);
+  }
+};
+
+template <int Dims>
+struct cache_tile {
+  static constexpr int stride = Dims + 8;
+  static constexpr int halves = slice_keys * stride;
+  static constexpr int raw_bytes = slice_keys * raw_stride<Dims> + 16;  // words of two may reach beyond
+
+  // Starts what can be asynchronous. `slots` [slice_keys], negative where there is no key; `head` and `dim` are where
+  // the tile begins; dims [dim, dim + Dims) beyond head_dim are zero. Ends a group of copies.
+  __device__ static void fetch(const attention_task::cache& c, int head, int dim, int head_dim, const int* slots,
+                               __half* tile, unsigned char* raw) {
+    visit(c.id, [&]<class F>(F) {
+      const unsigned char* from = c.rows + head * c.head_bytes;
+      const int dims = min(Dims, head_dim - dim);
+      if constexpr (F::id == type::f16) {
+        copy_rows<16>(from + 2 * dim, c.stride, slots, 2 * dims, 2 * Dims, reinterpret_cast<unsigned char*>(tile),
+                      2 * stride);
+      } else if constexpr (float_format<F>) {
+        convert_rows<F>(from + static_cast<int>(sizeof(typename F::block)) * dim, c.stride, slots, dims, tile);
+      } else {
+        constexpr int size = sizeof(typename F::block), whole = Dims / run_dims * size;
+        const int bytes = dims / run_dims * size;
+        const std::int64_t at = head * c.head_bytes + dim / run_dims * size;
+        const int common = static_cast<int>(at | c.stride | bytes | whole) & 15;
+        from += dim / run_dims * size;
+        if (common == 0) return copy_rows<16>(from, c.stride, slots, bytes, whole, raw, raw_stride<Dims>);
+        if (common % 8 == 0) return copy_rows<8>(from, c.stride, slots, bytes, whole, raw, raw_stride<Dims>);
+        if (common % 4 == 0) return copy_rows<4>(from, c.stride, slots, bytes, whole, raw, raw_stride<Dims>);
+        copy_rows<1>(from, c.stride, slots, bytes, whole, raw, raw_stride<Dims>);
+      }
+    });
+    commit_copies();
+  }
+
+  // Makes f16 of what fetch() left raw. The thread block synchronises before and after.
+  __device__ static void decode(type id, const unsigned char* raw, __half* tile) {
+    visit(id, [&]<class F>(F) {
+      if constexpr (coded_format<F>) {
+        constexpr int runs = Dims / run_dims;
+#pragma unroll 1
+        for (int i = threadIdx.x; i < slice_keys * runs; i += attention_threads) {
+          const int key = i / runs, run = i % runs;
+          const shared_source s(raw + key * raw_stride<Dims> + run * static_cast<int>(sizeof(typename F::block)));
+          decode_run<F>(s, tile + key * stride + run * run_dims);
+        }
+      }
+    });
+  }
+
+ private:
+  template <class Visit>
+  __device__ static void visit(type id, const Visit& call) {
+    visit_list(id, call, static_cast<all_formats*>(nullptr));
+  }
+  template <class Visit, class... F>
+  __device__ static void visit_list(type id, const Visit& call, std::tuple<F...>*) {
+    (visit_one<F>(id, call), ...);
+  }
+  template <class F, class Visit>
+  __device__ static void visit_one(type id, const Visit& call) {
+    if constexpr (is_cache_format<F>) {
+      if (F::id == id) call(F{});
+    }
+  }
+
+  // `bytes` of each row, zeros up to `whole`, in pieces of Unit.
+  template <int Unit>
+  __device__ static void copy_rows(const unsigned char* from, std::int64_t from_stride, const int* slots, int bytes,
+                                   int whole, unsigned char* to, int to_stride) {
+    const int pieces = whole / Unit;
+#pragma unroll 4
+    for (int i = threadIdx.x; i < slice_keys * pieces; i += attention_threads) {
+      const int key = i / pieces, at = i % pieces * Unit, slot = slots[key];
+      unsigned char* target = to + key * to_stride + at;
+      const bool there = slot >= 0 && at < bytes;
+      const unsigned char* source = from + (there ? slot * from_stride + at : 0);
+      if constexpr (Unit == 1)
+        *target = there ? *source : 0;
+      else
+        copy_async<Unit>(target, source, there);
+    }
+  }
+
+  template <class F>
+  __device__ static void convert_rows(const unsigned char* from, std::int64_t from_stride, const int* slots, int dims,
+                                      __half* tile) {
+    using word = std::conditional_t<sizeof(typename F::block) == 4, std::uint32_t, std::uint16_t>;
+#pragma unroll 4
+    for (int i = threadIdx.x; i < slice_keys * Dims; i += attention_threads) {
+      const int key = i / Dims, d = i % Dims, slot = slots[key];
+      float v = 0;
+      if (slot >= 0 && d < dims) {
+        const word bits = reinterpret_cast<const word*>(from + slot * from_stride)[d];
+        typename F::block packed;
+        memcpy(&packed, &bits, sizeof packed);
+        v = F::decode(packed);
+      }
+      tile[key * stride + d] = __float2half_rn(v);
+    }
+  }
+
+  template <class F>
+  __device__ static void decode_run(const shared_source& s, __half* to) {
+    static_assert(F::group == run_dims);
+    const float scale = group_scale<F>(s, 0), minimum = group_min<F>(s, 0);
+    const auto weight = [&](std::uint32_t codes, int j) {
+      return scale * static_cast<float>(shared_source::signed_byte(codes, j)) - minimum;
+    };
+#pragma unroll
+    for (int w = 0; w < run_dims / 4; w += 2) {
+      __half2 pairs[4];
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const std::uint32_t codes = signed_codes<F>(s, w + half);
+        pairs[2 * half] = __floats2half2_rn(weight(codes, 0), weight(codes, 1));
+        pairs[2 * half + 1] = __floats2half2_rn(weight(codes, 2), weight(codes, 3));
+      }
+      *reinterpret_cast<uint4*>(to + 4 * w) = *reinterpret_cast<const uint4*>(pairs);
+    }
+  }
+};
+
+}  // namespace bq::cuda
