@@ -6,6 +6,7 @@
 #include "base_file.hpp"
 #include "divergence_report.hpp"
 #include "evaluation/language_model.hpp"
+#include "program/text_file.hpp"
 #include "session.hpp"
 
 namespace bq_perplexity {
@@ -34,7 +35,7 @@ void check_match(const base_header& base, const bq_llm::language_model& model, c
                    fmt::format("{:016x}", base.tokenizer));
   }
   if (r.text.empty()) return;
-  const auto windows = bq_llm::cut_windows(model.tokenizer, read_text(r.text),
+  const auto windows = bq_llm::cut_windows(model.tokenizer, bq_program::read_text(r.text),
                                            {.length = base.windows.length, .at_most = base.windows.count});
   if (windows.tokens != base.windows.tokens) throw mismatch(r, "text", r.text, "other tokens");
 }

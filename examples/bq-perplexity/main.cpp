@@ -1,6 +1,5 @@
 // bq-perplexity: how good a language model is. This file is the command line; each command is a file of its own.
-#include <blockquant/error.hpp>
-#include <blockquant/types.hpp>
+#include <map>
 
 #include "program/failure.hpp"
 #include "request.hpp"
@@ -19,17 +18,6 @@ constexpr const char* description =
 
 Numbers are those of llama-perplexity for the same model and text: windows of -c tokens that do not overlap, bos in
 place of the first token, the second half of each window scored. They do not depend on -t and -b.)";
-
-bq::type parse_type(const std::string& text) {
-  const bq::type_info* found = bq::find_type(text);
-  if (!found) {
-    throw bq::error({.code = bq::errc::unknown_type,
-                     .message = "no such type",
-                     .found = text,
-                     .advice = "bq-quantize types lists them"});
-  }
-  return found->id;
-}
 
 void add_options(CLI::App& app, request& r, bool& divergence) {
   auto* input = app.add_option_group("What is measured");
@@ -52,26 +40,11 @@ void add_options(CLI::App& app, request& r, bool& divergence) {
       ->type_name("FORM");
 
   auto* work = app.add_option_group("How");
-  work->add_option("-t,--threads", r.threads, "threads; all cores if not given")
-      ->type_name("N")
-      ->check(CLI::Range(1, 1024));
+  bq_program::add_compute_options(*work, r);
   work->add_option("-b,--batch-size", r.batch, "tokens evaluated at once: several windows, or a part of one")
       ->type_name("N")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
-  work->add_option_function<std::string>(
-          "--tier", [&r](const std::string& name) { r.tier = name == "precise" ? bq::tier::precise : bq::tier::exact; },
-          "activations in products with quantised weights: of 8 bits (exact), or of 16 (precise; half as fast)")
-      ->type_name("TIER")
-      ->check(CLI::IsMember({"exact", "precise"}));
-  work->add_option_function<std::string>(
-          "-k,--cache-type-k", [&r](const std::string& name) { r.keys = parse_type(name); },
-          "type of the cached keys; f16 if not given")
-      ->type_name("TYPE");
-  work->add_option_function<std::string>(
-          "-v,--cache-type-v", [&r](const std::string& name) { r.values = parse_type(name); },
-          "type of the cached values; f16 if not given")
-      ->type_name("TYPE");
 
   auto* output = app.add_option_group("Output");
   output->add_flag("--json", r.json, "print the result as JSON, errors too");

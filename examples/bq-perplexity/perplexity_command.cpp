@@ -3,13 +3,14 @@
 
 #include "base_file.hpp"
 #include "evaluation/language_model.hpp"
+#include "program/text_file.hpp"
 #include "session.hpp"
 
 namespace bq_perplexity {
 
 int perplexity_command(const request& r) {
   const bq_llm::language_model model(r.model);
-  const auto windows = bq_llm::cut_windows(model.tokenizer, read_text(r.text),
+  const auto windows = bq_llm::cut_windows(model.tokenizer, bq_program::read_text(r.text),
                                            {.length = r.context.value_or(512), .at_most = r.windows});
   bq::thread_pool threads(r.threads);
   bq_llm::window_evaluator evaluator(model.model, windows, evaluator_options(r, threads));

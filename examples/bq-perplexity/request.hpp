@@ -7,20 +7,18 @@
 
 #include "base_file.hpp"
 #include "evaluation/windows.hpp"
+#include "program/compute_options.hpp"
 #include "program/progress.hpp"
 
 namespace bq_perplexity {
 
-struct request {
+struct request : bq_program::compute_options {
   std::string model, text;
   std::optional<std::int64_t> context;  // tokens of a window; not given: 512, or the base file's
   std::int64_t windows = -1;            // at most; negative: all
   std::int64_t batch = 2048;            // tokens evaluated at once
-  bq::tier tier = bq::tier::exact;
-  bq::type keys = bq::type::f16, values = bq::type::f16;
-  std::string base;                                                      // base file, written or read
+  std::string base;                     // base file, written or read
   bq_perplexity::base_form base_form = bq_perplexity::base_form::codes;  // of one that is written
-  int threads = 0;
   bool json = false;
   bq_program::progress_style style = bq_program::progress_style::automatic;
 };

@@ -1,4 +1,4 @@
-// What all commands share: reading the text, options for the evaluator, and progress by windows.
+// What all commands share: options for the evaluator, and progress by windows.
 #pragma once
 #include <blockquant/parallel.hpp>
 #include <chrono>
@@ -9,9 +9,6 @@
 #include "request.hpp"
 
 namespace bq_perplexity {
-
-// The text of a file, without a newline at its very end (which llama.cpp drops too). Throws errc::io, errc::not_a_file.
-std::string read_text(const std::string& path);
 
 bq_llm::window_evaluator_options evaluator_options(const request& r, bq::executor& threads);
 

@@ -27,16 +27,21 @@ struct child {
   fs::path out, err;
 };
 
-child start(const std::vector<std::string>& arguments, const scratch& logs, std::uint64_t file_limit) {
+child start(const std::vector<std::string>& arguments, const scratch& logs, std::uint64_t file_limit,
+            const std::string& input = {}) {
   child c{0, logs / "out", logs / "err"};
-  std::vector<char*> argv{const_cast<char*>(BQ_QUANTIZE_PROGRAM)};
+  const std::string in_path = logs / "in";
+  write_file(in_path, input);
+  std::vector<char*> argv{const_cast<char*>(PROGRAM_UNDER_TEST)};
   for (const auto& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
   argv.push_back(nullptr);
   c.pid = fork();
   REQUIRE(c.pid >= 0);
   if (c.pid == 0) {
+    const int in = open(in_path.c_str(), O_RDONLY | O_CLOEXEC);
     const int out = open(c.out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600),
               err = open(c.err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    dup2(in, STDIN_FILENO);
     dup2(out, STDOUT_FILENO);
     dup2(err, STDERR_FILENO);
     if (file_limit) {
@@ -73,7 +78,10 @@ std::uint64_t anonymous_bytes(pid_t pid) {
 
 }  // namespace
 
-outcome run(const std::vector<std::string>& arguments) { return run_with_file_limit(arguments, 0); }
+outcome run(const std::vector<std::string>& arguments, const std::string& input) {
+  const scratch logs;
+  return wait_for(start(arguments, logs, 0, input));
+}
 
 outcome run_with_file_limit(const std::vector<std::string>& arguments, std::uint64_t bytes) {
   const scratch logs;
@@ -106,6 +114,19 @@ void run_and_kill(const std::vector<std::string>& arguments) {
   kill(c.pid, SIGKILL);
   REQUIRE(waitpid(c.pid, &status, 0) == c.pid);
   REQUIRE(WIFSIGNALED(status));
+}
+
+outcome run_and_interrupt(const std::vector<std::string>& arguments, const std::string& at_error) {
+  const scratch logs;
+  const child c = start(arguments, logs, 0);
+  int status = 0;
+  while (at_error.empty() ? read_file(c.out).empty() : read_file(c.err).find(at_error) == std::string::npos) {
+    REQUIRE_MESSAGE(waitpid(c.pid, &status, WNOHANG) == 0,
+                    "the program ended before it could be interrupted: " << read_file(c.err));
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  kill(c.pid, SIGINT);
+  return wait_for(c);
 }
 
 scratch::scratch() {

@@ -1,4 +1,5 @@
-// Running bq-quantize as a user does: in a process of its own, in a scratch folder that is removed afterwards.
+// Running a program as a user does: in a process of its own, in a scratch folder that is removed afterwards. Each test
+// binary has one, PROGRAM_UNDER_TEST.
 #pragma once
 #include <sys/types.h>
 
@@ -15,7 +16,7 @@ struct outcome {
   std::uint64_t peak_anonymous = 0;  // bytes of anonymous memory, sampled; only by run_watched
 };
 
-outcome run(const std::vector<std::string>& arguments);
+outcome run(const std::vector<std::string>& arguments, const std::string& input = {});
 // As run, with the largest file size the process may write, as a full disk would.
 outcome run_with_file_limit(const std::vector<std::string>& arguments, std::uint64_t bytes);
 // As run; samples the process's anonymous memory every few milliseconds.
@@ -23,6 +24,9 @@ outcome run_watched(const std::vector<std::string>& arguments);
 // Starts the program and kills it with SIGKILL as soon as it reports a first step on standard error. Fails the test
 // when it ends before that.
 void run_and_kill(const std::vector<std::string>& arguments);
+// Sends SIGINT as soon as the program has written something to standard output or, with `at_error`, to standard error
+// what holds that text. Fails the test when it ends before that.
+outcome run_and_interrupt(const std::vector<std::string>& arguments, const std::string& at_error = {});
 
 class scratch {
  public:
