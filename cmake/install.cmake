@@ -1,4 +1,4 @@
-# What `cmake --install` puts where: the library, its headers, and the files by which CMake and pkg-config find it.
+# What `cmake --install` puts where: the library, its headers, the programs, and the files by which CMake and pkg-config find it.
 # Installed headers keep their quoted includes: blockquant/types.hpp finds blockquant/formats/type.hpp beside it.
 include(CMakePackageConfigHelpers)
 
@@ -9,6 +9,11 @@ if(BLOCKQUANT_HAS_CUDA)
   install(TARGETS blockquant_cuda EXPORT blockquant_cuda)
   install(EXPORT blockquant_cuda NAMESPACE blockquant:: FILE blockquantCudaTargets.cmake
     DESTINATION ${blockquant_cmake_dir})
+endif()
+if(BLOCKQUANT_EXAMPLES)
+  set(blockquant_programs bq-quantize bq-perplexity bq-run)
+  set_target_properties(${blockquant_programs} PROPERTIES INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
+  install(TARGETS ${blockquant_programs})
 endif()
 install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(DIRECTORY formats DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/blockquant FILES_MATCHING PATTERN "*.hpp")
