@@ -2,6 +2,7 @@
 // types of their weights. matmul() gives the same bits as it does from the f32 activations.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 
@@ -27,6 +28,12 @@ class activations {
   // held as much. Throws errc::bad_shape (cols below 1, tokens below 0, another number of floats),
   // errc::invalid_argument (as matmul()), std::bad_alloc; then it holds no tokens.
   void assign(std::span<const float> x, std::int64_t tokens, std::int64_t cols, const matmul_options& options = {});
+
+  // The same where x has yet to be written: write(first, last) writes tokens [first, last) of it, on any thread, and
+  // they are rounded while they are in the cache. A norm or a gated activation needs no pass of its own this way.
+  using writer = std::function<void(std::int64_t first, std::int64_t last)>;
+  void assign(std::span<const float> x, std::int64_t tokens, std::int64_t cols, const writer& write,
+              const matmul_options& options = {});
 
   std::int64_t tokens() const noexcept;
   std::int64_t cols() const noexcept;

@@ -51,6 +51,11 @@ activations& activations::operator=(activations&& other) noexcept = default;
 
 void activations::assign(std::span<const float> x, std::int64_t tokens, std::int64_t cols,
                          const matmul_options& options) {
+  assign(x, tokens, cols, nullptr, options);
+}
+
+void activations::assign(std::span<const float> x, std::int64_t tokens, std::int64_t cols, const writer& write,
+                         const matmul_options& options) {
   if (!contents_) contents_ = std::make_unique<contents>();
   contents& c = *contents_;
   c.view = {};
@@ -63,13 +68,15 @@ void activations::assign(std::span<const float> x, std::int64_t tokens, std::int
   next.tokens = tokens;
   next.planes = options.tier == tier::precise ? 2 : 1;
   next.group = options.tier == tier::fast ? cpu::wide_run : cpu::run;
-  if (cols % cpu::run == 0) {
-    next.place(c.memory.reserve(next.bytes()));
-    for_each_task(options.threads, (tokens + tokens_per_task - 1) / tokens_per_task, [&](std::size_t i) {
-      const auto first = static_cast<std::int64_t>(i) * tokens_per_task;
-      kernels.quantize(x.data(), cols, first, std::min(first + tokens_per_task, tokens), next);
-    });
-  }
+  const bool coded = cols % cpu::run == 0;
+  if (coded) next.place(c.memory.reserve(next.bytes()));
+  const std::int64_t tasks = coded || write ? (tokens + tokens_per_task - 1) / tokens_per_task : 0;
+  for_each_task(options.threads, tasks, [&](std::size_t i) {
+    const auto first = static_cast<std::int64_t>(i) * tokens_per_task;
+    const auto last = std::min(first + tokens_per_task, tokens);
+    if (write) write(first, last);
+    if (coded) kernels.quantize(x.data(), cols, first, last, next);
+  });
   c.view = next;
   c.x = x;
   c.tier = options.tier;

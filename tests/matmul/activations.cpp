@@ -1,5 +1,6 @@
 // Activations that are prepared once: the same bits as from f32, for every type, tier and instruction set, however
 // often the object is used again, and without allocations once it has grown.
+#include <algorithm>
 #include <blockquant/activations.hpp>
 #include <blockquant/error.hpp>
 #include <string>
@@ -61,6 +62,27 @@ TEST_CASE("products of one call, of several types and heights, have the bits of 
     projections.back().y = projections.back().y.first(1);
     CHECK(code_of([&] { bq::matmul(projections, x, options); }) == bq::errc::bad_shape);
   }
+}
+
+TEST_CASE("activations that are written as they are prepared have the bits of those written before") {
+  bq::thread_pool threads(3);
+  for (const bq::type id : {bq::type::q4_0, bq::type::f16}) {
+    const problem p(id, 9, 64, 50);
+    std::vector<float> x(p.x.span().size(), -1.0f);
+    std::vector<int> written(50);
+    bq::activations prepared;
+    const auto write = [&](std::int64_t first, std::int64_t last) {
+      for (std::int64_t t = first; t < last; ++t) ++written[static_cast<std::size_t>(t)];
+      std::copy(p.x.span().begin() + first * 64, p.x.span().begin() + last * 64, x.begin() + first * 64);
+    };
+    prepared.assign(x, 50, 64, write, {.threads = &threads});
+    CHECK(written == std::vector<int>(50, 1));
+    CHECK(same_bits(product(p, prepared, {}), p.product()));
+  }
+  bq::activations prepared;
+  std::vector<float> x(64);
+  CHECK_THROWS_AS(prepared.assign(x, 1, 64, [](std::int64_t, std::int64_t) { throw 1; }), int);
+  CHECK(prepared.tokens() == 0);
 }
 
 TEST_CASE("an object that held other activations before gives the same bits") {

@@ -13,6 +13,8 @@ struct architecture {
   decoder (*describe)(const model_file&);
 };
 
+constexpr std::int64_t most_head_dim = 1024;  // of bq::attention
+
 constexpr std::array<architecture, 4> architectures{
     {{"llama", describe_llama}, {"qwen2", describe_qwen2}, {"qwen3", describe_qwen3}, {"gemma3", describe_gemma3}}};
 
@@ -35,13 +37,20 @@ bq::rope_options rope_keys(const model_file& file, std::int64_t head_dim, bq::ro
                      .expected = "none, linear, yarn",
                      .found = scaling});
   }
-  if (rope.dims > head_dim) {
+  const auto wrong = [&](const char* key, std::string expected, std::string found) {
     throw bq::error({.code = bq::errc::out_of_range,
-                     .message = "more rotary dimensions than a head has",
-                     .subject = file.architecture() + ".rope.dimension_count",
-                     .expected = std::to_string(head_dim) + " or less",
-                     .found = std::to_string(rope.dims)});
+                     .message = "impossible rotary positions",
+                     .file = file.gguf().shards().front().path,
+                     .subject = file.architecture() + "." + key,
+                     .expected = std::move(expected),
+                     .found = std::move(found)});
+  };
+  if (rope.dims > head_dim || rope.dims % 2 != 0) {
+    wrong("rope.dimension_count", "an even number, " + std::to_string(head_dim) + " or less",
+          std::to_string(rope.dims));
   }
+  if (!(rope.base > 0)) wrong("rope.freq_base", "more than 0", std::to_string(rope.base));
+  if (!(rope.factor > 0)) wrong("rope.scaling.factor", "more than 0", std::to_string(rope.factor));
   return rope;
 }
 
@@ -89,6 +98,14 @@ decoder common_decoder(const model_file& file, bq::rope_pairing pairing) {
                      .expected = "a multiple of the key heads, and values as long as keys",
                      .found = std::to_string(d.heads) + " heads, " + std::to_string(d.kv_heads) + " key heads"});
   }
+  if (d.head_dim < 1 || d.head_dim > most_head_dim) {
+    throw bq::error({.code = bq::errc::out_of_range,
+                     .message = "heads of an impossible size",
+                     .file = file.gguf().shards().front().path,
+                     .subject = file.architecture() + ".attention.key_length",
+                     .expected = "1 to " + std::to_string(most_head_dim),
+                     .found = std::to_string(d.head_dim)});
+  }
   d.epsilon = static_cast<float>(file.number("attention.layer_norm_rms_epsilon"));
   d.attention_scale = 1.0f / std::sqrt(static_cast<float>(d.head_dim));
   d.rope = rope_keys(file, d.head_dim, pairing);
@@ -96,6 +113,15 @@ decoder common_decoder(const model_file& file, bq::rope_pairing pairing) {
 
   const bq::gguf::tensor* embedding = file.gguf().find("token_embd.weight");
   d.vocabulary = embedding ? embedding->rows() : 1;
+  const bq::gguf::value* tokens = file.gguf().metadata().find("tokenizer.ggml.tokens");
+  if (tokens && static_cast<std::int64_t>(tokens->size()) != d.vocabulary) {
+    throw bq::error({.code = bq::errc::bad_shape,
+                     .message = "the tokenizer has another number of tokens than the model",
+                     .file = file.gguf().shards().front().path,
+                     .subject = "tokenizer.ggml.tokens",
+                     .expected = std::to_string(d.vocabulary),
+                     .found = std::to_string(tokens->size())});
+  }
   d.token_embedding = file.weights("token_embd", d.vocabulary, d.embedding);
   d.output_norm = file.vector("output_norm.weight", d.embedding);
   d.output = file.has("output.weight") ? file.weights("output", d.vocabulary, d.embedding) : d.token_embedding;

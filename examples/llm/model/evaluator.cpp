@@ -1,5 +1,6 @@
 #include "evaluator.hpp"
 
+#include <algorithm>
 #include <blockquant/error.hpp>
 #include <blockquant/quantize.hpp>
 
@@ -55,17 +56,25 @@ void evaluator::embed(std::span<const batch_part> batch) {
   }
 }
 
-void evaluator::norm(const floats& weight, std::span<const float> residual) {
-  bq::rms_norm(h_, residual, weight, model_.epsilon, x_, ops());
+// What writes x_ before a half of a layer: the norm of h_, after what the half before has left in out_, normalised too
+// where it has a norm of its own, is added.
+bq::activations::writer evaluator::added_and_normalised(const floats& post_norm, const floats& norm) {
+  return [&, this](std::int64_t first, std::int64_t last) {
+    const std::size_t at = size_of(first, model_.embedding), n = size_of(last - first, model_.embedding);
+    const auto out = std::span(out_).subspan(at, n);
+    if (!post_norm.empty()) bq::rms_norm(out, {}, post_norm, model_.epsilon, out);
+    bq::rms_norm(std::span(h_).subspan(at, n), out, norm, model_.epsilon, std::span(x_).subspan(at, n));
+  };
 }
 
-// Products of x with several weights, in one loop.
-void evaluator::multiply(std::span<const float> x, std::initializer_list<layer_product> products) {
+// Products of x, once it is written, with several weights, in one loop.
+void evaluator::multiply(std::span<const float> x, const bq::activations::writer& write,
+                         std::initializer_list<layer_product> products) {
   const std::int64_t cols = products.begin()->w->weight.cols, tokens = static_cast<std::int64_t>(x.size()) / cols;
+  prepared_.assign(x, tokens, cols, write, products_options());
   if (options_.observe) {
     for (const layer_product& p : products) options_.observe(p.w->name, x, tokens);
   }
-  prepared_.assign(x, tokens, cols, products_options());
   projections_.clear();
   for (const layer_product& p : products) projections_.push_back({p.w->weight, p.y});
   bq::matmul(projections_, prepared_, products_options());
@@ -77,10 +86,11 @@ void evaluator::multiply(std::span<const float> x, std::initializer_list<layer_p
   }
 }
 
-// out_ = what the first half of a layer adds to h_.
-void evaluator::attend(std::size_t layer, std::span<const batch_part> batch, kv_cache& cache) {
+// out_ = what the first half of a layer adds to h_, but for its norm.
+void evaluator::attend(std::size_t layer, const bq::activations::writer& write_x, std::span<const batch_part> batch,
+                       kv_cache& cache) {
   const decoder_layer& l = model_.layers[layer];
-  multiply(x_, {{&l.q, q_}, {&l.k, k_}, {&l.v, v_}});
+  multiply(x_, write_x, {{&l.q, q_}, {&l.k, k_}, {&l.v, v_}});
   if (!l.q_norm.empty()) bq::rms_norm(q_, {}, l.q_norm, model_.epsilon, q_, ops());
   if (!l.k_norm.empty()) bq::rms_norm(k_, {}, l.k_norm, model_.epsilon, k_, ops());
   const bq::rope_table& rope = l.local_rope ? local_rope_ : rope_;
@@ -100,18 +110,18 @@ void evaluator::attend(std::size_t layer, std::span<const batch_part> batch, kv_
   o.heads = model_.heads, o.kv_heads = model_.kv_heads, o.head_dim = model_.head_dim;
   o.window = l.window, o.scale = model_.attention_scale;
   bq::attention(q_, sequences, attended_, o);
-  multiply(attended_, {{&l.attention_output, out_}});
-  if (!l.attention_post_norm.empty()) bq::rms_norm(out_, {}, l.attention_post_norm, model_.epsilon, out_, ops());
+  multiply(attended_, nullptr, {{&l.attention_output, out_}});
 }
 
-// out_ = what the second half of a layer adds to h_.
-void evaluator::feed_forward(const decoder_layer& l) {
-  multiply(x_, {{&l.gate, gate_}, {&l.up, up_}});
-  bq::gated(model_.activation, gate_, up_, gate_, ops());
-  multiply(gate_, {{&l.down, out_}});
-  if (!l.feed_forward_post_norm.empty()) {
-    bq::rms_norm(out_, {}, l.feed_forward_post_norm, model_.epsilon, out_, ops());
-  }
+// out_ = what the second half of a layer adds to h_, but for its norm.
+void evaluator::feed_forward(const decoder_layer& l, const bq::activations::writer& write_x) {
+  multiply(x_, write_x, {{&l.gate, gate_}, {&l.up, up_}});
+  const auto activate = [this](std::int64_t first, std::int64_t last) {
+    const std::size_t at = size_of(first, model_.feed_forward), n = size_of(last - first, model_.feed_forward);
+    const auto gate = std::span(gate_).subspan(at, n);
+    bq::gated(model_.activation, gate, std::span(up_).subspan(at, n), gate);
+  };
+  multiply(gate_, activate, {{&l.down, out_}});
 }
 
 std::span<const float> evaluator::run(std::span<const batch_part> batch, kv_cache& cache) {
@@ -128,21 +138,22 @@ std::span<const float> evaluator::run(std::span<const batch_part> batch, kv_cach
 
   resize();
   embed(batch);
-  std::span<const float> residual;
+  std::fill(out_.begin(), out_.end(), 0.0f);
+  const floats none;
+  const floats* post_norm = &none;
   for (std::size_t i = 0; i < model_.layers.size(); ++i) {
-    norm(model_.layers[i].attention_norm, residual);
-    attend(i, batch, cache);
-    norm(model_.layers[i].feed_forward_norm, out_);
-    feed_forward(model_.layers[i]);
-    residual = out_;
+    const decoder_layer& l = model_.layers[i];
+    attend(i, added_and_normalised(*post_norm, l.attention_norm), batch, cache);
+    feed_forward(l, added_and_normalised(l.attention_post_norm, l.feed_forward_norm));
+    post_norm = &l.feed_forward_post_norm;
   }
-  norm(model_.output_norm, residual);
+  added_and_normalised(*post_norm, model_.output_norm)(0, tokens_);
   for (const batch_part& part : batch) cache.advance(part.sequence, static_cast<std::int64_t>(part.tokens.size()));
   return x_;
 }
 
 void evaluator::logits(std::span<const float> hidden, std::span<float> out) {
-  multiply(hidden, {{&model_.output, out}});
+  multiply(hidden, nullptr, {{&model_.output, out}});
   if (model_.logit_cap != 0.0f) bq::soft_cap(out, model_.logit_cap, ops());
 }
 

@@ -45,14 +45,16 @@ class evaluator {
   void check(std::span<const batch_part> batch, const kv_cache& cache) const;
   void resize();
   void embed(std::span<const batch_part> batch);
-  void attend(std::size_t layer, std::span<const batch_part> batch, kv_cache& cache);
-  void feed_forward(const decoder_layer& l);
-  void norm(const floats& weight, std::span<const float> residual);  // x = norm(h += residual)
+  void attend(std::size_t layer, const bq::activations::writer& write_x, std::span<const batch_part> batch,
+              kv_cache& cache);
+  void feed_forward(const decoder_layer& l, const bq::activations::writer& write_x);
+  bq::activations::writer added_and_normalised(const floats& post_norm, const floats& norm);
   struct layer_product {
     const linear* w;
     std::span<float> y;
   };
-  void multiply(std::span<const float> x, std::initializer_list<layer_product> products);
+  void multiply(std::span<const float> x, const bq::activations::writer& write,
+                std::initializer_list<layer_product> products);
   bq::ops_options ops() const { return {.threads = options_.threads}; }
   bq::matmul_options products_options() {
     return {.tier = options_.tier, .threads = options_.threads, .memory = &memory_};

@@ -2,6 +2,8 @@
 
 #include <blockquant/error.hpp>
 #include <blockquant/quantize.hpp>
+#include <limits>
+#include <new>
 
 namespace bq_llm {
 
@@ -27,8 +29,13 @@ kv_cache::kv_cache(const decoder& model, const kv_cache_options& options)
                      .expected = "1 or more sequences of 1 to 2147483648 positions",
                      .found = std::to_string(options_.sequences) + " of " + std::to_string(options_.context)});
   }
+  const std::uint64_t most = std::numeric_limits<std::uint64_t>::max() / 4,
+                      layer_row = keys_.row_bytes + values_.row_bytes;
+  const std::uint64_t rows_of_layer =
+      static_cast<std::uint64_t>(options_.sequences) * static_cast<std::uint64_t>(options_.context);
+  if (layers_ > 0 && rows_of_layer > most / layers_ / layer_row) throw std::bad_alloc();
   length_.resize(static_cast<std::size_t>(options_.sequences));
-  const std::uint64_t rows = layers_ * length_.size() * static_cast<std::uint64_t>(options_.context);
+  const std::uint64_t rows = layers_ * rows_of_layer;
   for (store* s : {&keys_, &values_}) s->bytes = std::make_unique_for_overwrite<std::byte[]>(rows * s->row_bytes);
 }
 
