@@ -46,6 +46,7 @@ class matvec_lanes {
   template <class S>
   BQ_HD void add_run(const S& s, int i, int r) {
     ints sum[parts][Planes][Tokens];
+#pragma GCC unroll 8
     for (int part = 0; part < parts; ++part) {
 #pragma GCC unroll 2
       for (int p = 0; p < Planes; ++p) {
@@ -70,15 +71,19 @@ class matvec_lanes {
     ints factors[parts];  // of integer sums, where a panel's bytes hold them
     if constexpr (folded) {
       scales[0] = F::d(s, 2 * i);
+#pragma GCC unroll 8
       for (int part = 0; part < 2; ++part)
         factors[part] = V::signed_byte_to_ints(F::scales(s, (2 * i + part) / 4), (2 * i + part) % 4);
     } else {
+#pragma GCC unroll 8
       for (int part = 0; part < parts; ++part) scales[part] = group_scale<F>(s, parts * i + part);
     }
+#pragma GCC unroll 8
     for (int m = 0; m < kind.minimums; ++m) minimums[m] = group_min<F>(s, kind.minimums * i + m);
 #pragma GCC unroll 8
     for (int t = 0; t < Tokens; ++t) {
       ints total[parts];
+#pragma GCC unroll 8
       for (int part = 0; part < parts; ++part) {
         total[part] = sum[part][0][t];
         if constexpr (Planes == 2) total[part] = (total[part] << 8) - total[part] + sum[part][1][t];
@@ -91,6 +96,7 @@ class matvec_lanes {
         if constexpr (parts == 2) scaled = V::fma(V::to_reals(total[1]), scales[1], scaled);
       }
       y_[t] = V::fma(scaled, reals(of_[t]->d[r]), y_[t]);
+#pragma GCC unroll 8
       for (int m = 0; m < kind.minimums; ++m) y_[t] = V::fnma(minimums[m], reals(of_[t]->sum[m][r]), y_[t]);
     }
   }
