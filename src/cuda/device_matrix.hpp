@@ -6,8 +6,6 @@
 
 namespace bq::cuda {
 
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
 struct device_matrix::contents {
   type id;
   std::int64_t rows, cols;

@@ -10,7 +10,7 @@
 //   output       = sum * (2^24 / f) * 2^-e
 //
 // Formats with an f16 scale per group and no minimum have S exactly: their weights are the exact values rounded to f16
-// once. Scales that are products (K formats) and minimums are rounded to f16 before; F16 weights enter as they are,
+// once. Scales that are products (K formats) are rounded to f16 before; F16 weights enter as they are,
 // BF16 and F32 as round_f16(weight * f * 2^-24). f16 rounds in absolute steps of 2^-24 below 2^-14.
 #pragma once
 #include <utility>
@@ -46,20 +46,22 @@ struct fragments {
       constexpr int share = groups > 1 ? groups / 2 : 1;  // of each lane: half of one row's groups
       const int half = lane & 1, first = (lane >> 1 & 1) * share, row = lane / 4 + 8 * half;
       if (first >= groups) return;
+      static_assert(!has_min<F> || code_zero<F> == 0);
       const float f = half ? f1 : f0;
-      constexpr int block_groups = F::block_size / F::group;
       std::uint32_t pairs[share];
+      if constexpr (has_scales<F>) {
+        scaled_pairs(unit_source<F>(tile_bytes, row, 0), first, f, pairs);
+      } else {
+        constexpr int block_groups = F::block_size / F::group;
 #pragma unroll
-      for (int i = 0; i < share; ++i) {
-        const int g = first + i;
-        const unit_source<F> s(tile_bytes, row, g / block_groups);
-        const __half scale = __float2half_rn(group_scale<F>(s, g % block_groups) * f);
-        __half bias = __hmul(scale, __ushort_as_half(static_cast<unsigned short>(code_zero<F>)));  // zero * 2^-24
-        if constexpr (has_min<F>) {
-          const __half minimum = __float2half_rn(group_min<F>(s, g % block_groups) * (f * 0x1p-24f));
-          bias = code_zero<F> == 0 ? minimum : __hadd(bias, minimum);
+        for (int i = 0; i < share; ++i) {
+          const int g = first + i;
+          const unit_source<F> s(tile_bytes, row, g / block_groups);
+          const __half scale = __float2half_rn(F::d(s, g % block_groups) * f);
+          __half bias = __hmul(scale, __ushort_as_half(code_zero<F>));
+          if constexpr (has_min<F>) bias = __float2half_rn(F::dmin(s) * (f * code_unit));
+          pairs[i] = bits_of(__halves2half2(scale, __hneg(bias)));
         }
-        pairs[i] = bits_of(__halves2half2(scale, __hneg(bias)));
       }
       auto* to = reinterpret_cast<std::uint32_t*>(staged) + row * groups + first;
       if constexpr (share % 4 == 0) {
@@ -74,34 +76,93 @@ struct fragments {
     }
   }
 
+  // Begins with a staged tile.
+  __device__ __forceinline__ void open(const unsigned char* tile_bytes, const unsigned char* staged, int lane, float f0,
+                                       float f1) {
+    if constexpr (coded_format<F>) words_.load(tile_bytes, lane);
+    tile_ = tile_bytes;
+    staged_ = staged;
+    lane_ = lane;
+    factor_[0] = f0;
+    factor_[1] = f1;
+  }
+
   // The A operand of one step of 16 columns: a[0], a[2] of row lane / 4, a[1], a[3] of row lane / 4 + 8.
   template <int Step>
-  __device__ __forceinline__ static void load(const unsigned char* tile_bytes, const unsigned char* staged, int lane,
-                                              float f0, float f1, std::uint32_t (&a)[4]) {
+  __device__ __forceinline__ void load(std::uint32_t (&a)[4]) const {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       if constexpr (coded_format<F>) {
-        const std::uint32_t codes = lane_codes<F>(tile_bytes, lane, half, Step);
-        const __half2 pair = half2_of(staged_pair<Step>(staged, lane / 4 + 8 * half));
+        const std::uint32_t codes = lane_codes<F>(words_, tile_, lane_, half, Step);
+        const __half2 pair = half2_of(staged_pair<Step>(lane_ / 4 + 8 * half));
         const __half2 scale = __low2half2(pair), bias = __high2half2(pair);
         a[half] = bits_of(__hfma2(half2_of(__byte_perm(codes, 0, 0x4140)), scale, bias));
         a[half + 2] = bits_of(__hfma2(half2_of(__byte_perm(codes, 0, 0x4342)), scale, bias));
       } else {
-        const unsigned char* at = tile_bytes + tile<F>::position(8 * half, Step * step_cols, 0) + lane * 16;
-        load_floats(at, (half ? f1 : f0) * 0x1p-24f, a[half], a[half + 2]);
+        const unsigned char* at = tile_ + tile<F>::position(8 * half, Step * step_cols, 0) + lane_ * 16;
+        load_floats(at, factor_[half] * code_unit, a[half], a[half + 2]);
       }
     }
   }
 
  private:
+  struct nothing {};
+  template <any_format G>
+  struct words_of {
+    using type = nothing;
+  };
+  template <coded_format G>
+  struct words_of<G> {
+    using type = lane_words<G>;
+  };
+
+  static constexpr float code_unit = 0x1p-24f;  // codes become f16 subnormals
+
+  // (S, -M) of `Share` groups whose scales are bytes, two groups at a time: a byte b beside 0x64 is the f16 1024 + b.
+  template <class Source, int Share>
+  __device__ __forceinline__ static void scaled_pairs(const Source& s, int first, float f,
+                                                      std::uint32_t (&pairs)[Share]) {
+    static_assert(Share % 4 == 0 && F::block_size == tile_cols);
+    const __half2 d = __float2half2_rn(F::d(s, 0) * f);
+#pragma unroll
+    for (int w = 0; w < Share / 4; ++w) {
+      const std::uint32_t scales = F::scales(s, first / 4 + w) ^ 0x80808080u;
+      std::uint32_t mins = 0;
+      if constexpr (has_mins<F>) mins = F::mins(s, first / 4 + w);
+#pragma unroll
+      for (int two = 0; two < 2; ++two) {
+        const auto above_1024 = [&](std::uint32_t bytes) {
+          return half2_of(__byte_perm(bytes, 0x64646464u, two ? 0x4342 : 0x4140));
+        };
+        const __half2 scale = __hmul2(__hadd2(above_1024(scales), __float2half2_rn(-1024.0f - 128.0f)), d);
+        __half2 bias;
+        if constexpr (has_mins<F>) {
+          const __half2 k =
+              __hfma2(above_1024(mins), __float2half2_rn(1 / min_unit), __float2half2_rn(-1024 / min_unit));
+          bias = __hmul2(k, __float2half2_rn(F::dmin(s) * (f * (-code_unit * min_unit))));
+        } else {
+          bias = __hmul2(scale, __half2half2(__ushort_as_half(0x8000u | code_zero<F>)));
+        }
+        pairs[4 * w + 2 * two] = __byte_perm(bits_of(scale), bits_of(bias), 0x5410);
+        pairs[4 * w + 2 * two + 1] = __byte_perm(bits_of(scale), bits_of(bias), 0x7632);
+      }
+    }
+  }
+  static constexpr float min_unit = 64;  // keeps dmin * f * 2^-24 out of f16's subnormals
+
+  typename words_of<F>::type words_;
+  const unsigned char *tile_, *staged_;
+  int lane_;
+  float factor_[2];
+
   template <int Step>
-  __device__ __forceinline__ static std::uint32_t staged_pair(const unsigned char* staged, int row) {
+  __device__ __forceinline__ std::uint32_t staged_pair(int row) const {
     constexpr int group = Step * step_cols / F::group;
     if constexpr (groups % 4 == 0) {
-      const uint4 four = *reinterpret_cast<const uint4*>(staged + 4 * (row * groups + group / 4 * 4));
+      const uint4 four = *reinterpret_cast<const uint4*>(staged_ + 4 * (row * groups + group / 4 * 4));
       return group % 4 == 0 ? four.x : group % 4 == 1 ? four.y : group % 4 == 2 ? four.z : four.w;
     } else {
-      return reinterpret_cast<const std::uint32_t*>(staged)[row * groups + group];
+      return reinterpret_cast<const std::uint32_t*>(staged_)[row * groups + group];
     }
   }
 

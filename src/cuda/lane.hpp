@@ -2,10 +2,12 @@
 // four code bytes that the lane owes to each step of 16 columns.
 //
 // A lane's word of step s is word 4s + lane % 4 of its row. The source is asked for word 4s and adds lane % 4 itself:
-// in a plane of codes that is the lane's own piece, loaded 16 bytes at a time (equal loads become one); the motions
-// whose shifts or offsets depend on lane % 4 (bits of 32 weights in one number, planes of fewer than four words) are
-// overridden. Host and device.
+// in a plane of codes that is one of the lane's own words, loaded 16 bytes at a time; the motions whose shifts or
+// offsets depend on lane % 4 (bits of 32 weights in one number, planes of fewer than four words) are overridden. Host
+// and device.
 #pragma once
+#include <utility>
+
 #include "tile.hpp"
 
 namespace bq::cuda {
@@ -34,24 +36,72 @@ struct unit_source : word_access<unit_source<F>> {
   BQ_HD const unsigned char* at(int offset) const { return tile_bytes + tile<F>::position(row, block, offset); }
 };
 
+// All words of codes of a tile that a lane has, in the order of planes, blocks, words / 4, halves.
+template <coded_format F>
+struct lane_words {
+  static constexpr int count = [] {
+    int n = 0;
+    for (const bq::plane& p : F::planes()) n += tile<F>::holds_codes(p) ? tile<F>::lane_words(p) : 0;
+    return n;
+  }();
+  std::uint32_t word[count];
+
+  BQ_HD void load(const unsigned char* tile_bytes, int lane) {
+    [&]<std::size_t... P>(std::index_sequence<P...>) {
+      (load_plane<P>(tile_bytes, lane, std::make_index_sequence<pieces(F::planes()[P])>{}), ...);
+    }
+    (std::make_index_sequence<F::planes().size()>{});
+  }
+
+  // The index of the word that holds byte `offset` of a block, for lanes whose lane % 4 is 0; -1 if it is no code.
+  BQ_HD static constexpr int index(int half, int block, int offset) {
+    constexpr auto planes = F::planes();
+    int n = 0;
+    for (const bq::plane& p : planes) {
+      if (!tile<F>::holds_codes(p)) continue;
+      const int inside = offset - p.offset;
+      if (inside >= 0 && inside < p.bytes) return n + 2 * (block * (p.bytes / 16) + inside / 16) + half;
+      n += tile<F>::lane_words(p);
+    }
+    return -1;
+  }
+
+ private:
+  static constexpr std::size_t pieces(const bq::plane& p) {
+    return tile<F>::holds_codes(p) ? static_cast<std::size_t>(tile<F>::lane_words(p) / tile<F>::piece_words(p)) : 0;
+  }
+
+  // Indices are constants of the compiler, so that the words become registers.
+  template <std::size_t P, std::size_t... I>
+  BQ_HD void load_plane(const unsigned char* tile_bytes, int lane, std::index_sequence<I...>) {
+    constexpr bq::plane p = F::planes()[P];
+    constexpr int n = tile<F>::piece_words(p), first = index(0, 0, p.offset);
+    struct alignas(4 * n) piece {
+      std::uint32_t word[n];
+    };
+    [[maybe_unused]] const auto load_piece = [&]<std::size_t At, std::size_t... K>(std::index_sequence<K...>) {
+      const unsigned char* at = tile_bytes + tile_rows * tile<F>::blocks * p.offset + 128 * At + lane * (4 * n);
+      const piece v = *reinterpret_cast<const piece*>(at);
+      ((word[first + static_cast<int>(At + K)] = v.word[K]), ...);
+    };
+    (load_piece.template operator()<I * n>(std::make_index_sequence<n>{}), ...);
+  }
+};
+
 // The codes of one block of row lane / 4 + 8 * half. `w`, and so every offset, is known when compiling.
 template <coded_format F>
 struct lane_source : word_access<lane_source<F>> {
   static constexpr int lanes = 1;
+  const lane_words<F>& words;
   const unsigned char* tile_bytes;
   int lane, half, block;
 
-  BQ_HD lane_source(const unsigned char* t, int l, int h, int b) : tile_bytes(t), lane(l), half(h), block(b) {}
+  BQ_HD lane_source(const lane_words<F>& own, const unsigned char* t, int l, int h, int b)
+      : words(own), tile_bytes(t), lane(l), half(h), block(b) {}
 
   BQ_HD std::uint32_t load(int offset) const {
-    constexpr auto planes = F::planes();
-    for (const bq::plane& p : planes) {
-      const int inside = offset - p.offset;
-      if (inside < 0 || inside >= p.bytes || !tile<F>::holds_codes(p)) continue;
-      const int size = 4 * tile<F>::piece_words(p), at = tile<F>::position(8 * half, block, offset) + lane * size;
-      return word_of(tile_bytes + at / size * size, size, at % size / 4);
-    }
-    return unit_source<F>(tile_bytes, lane / 4 + 8 * half, block).load(offset);
+    const int i = lane_words<F>::index(half, block, offset);
+    return i >= 0 ? words.word[i] : unit_source<F>(tile_bytes, lane / 4 + 8 * half, block).load(offset);
   }
 
   template <int Bits, int Bytes>
@@ -59,12 +109,12 @@ struct lane_source : word_access<lane_source<F>> {
     if constexpr (Bytes >= 16) {
       return word_access<lane_source>::template plane<Bits, Bytes>(offset, w);
     } else {
-      constexpr int words = Bytes / 4, planes = 8 / Bits, piece = 16;
+      constexpr int plane_words = Bytes / 4, planes = 8 / Bits, piece = 16;
       constexpr std::uint32_t mask = 0x01010101u * ((1u << Bits) - 1);
-      const int chunk = w / (words * planes), quad = w % (words * planes) + lane % 4;
+      const int chunk = w / (plane_words * planes), quad = w % (plane_words * planes) + lane % 4;
       const int at = tile<F>::position(8 * half, block, offset + chunk * Bytes) + lane / 4 * (4 * piece);
-      const auto word = *reinterpret_cast<const std::uint32_t*>(tile_bytes + at + quad % words * piece);
-      return word >> (Bits * (quad / words)) & mask;
+      const auto word = *reinterpret_cast<const std::uint32_t*>(tile_bytes + at + quad % plane_words * piece);
+      return word >> (Bits * (quad / plane_words)) & mask;
     }
   }
   BQ_HD auto spread(int offset, int w) const { return word_access<lane_source>::spread(offset, w + lane % 4); }
@@ -77,28 +127,13 @@ struct lane_source : word_access<lane_source<F>> {
 #ifdef BQ_DEVICE
     const std::uint32_t pairs = index | index >> 4;  // two indices in bytes 0 and 2
     const std::uint32_t select = __byte_perm(pairs, 0, 0x4420), low = select & 0x7777u;
-    const std::uint32_t upper = __byte_perm(index << 4, 0, 0xba98);  // all bits of the bytes with an index above 7
+    std::uint32_t upper;  // all bits of the bytes with an index above 7
+    asm("prmt.b32 %0, %1, 0, 0xba98;" : "=r"(upper) : "r"(index << 4));
     return (__byte_perm(table.word[0], table.word[1], low) & ~upper) |
            (__byte_perm(table.word[2], table.word[3], low) & upper);
 #else
     return block_source::lookup(index, table);
 #endif
-  }
-
- private:
-  struct alignas(8) two {
-    std::uint32_t word[2];
-  };
-  struct alignas(16) four {
-    std::uint32_t word[4];
-  };
-  BQ_HD static std::uint32_t word_of(const unsigned char* piece, int size, int i) {
-    if (size == 8) {
-      const two v = *reinterpret_cast<const two*>(piece);
-      return i == 0 ? v.word[0] : v.word[1];
-    }
-    const four v = *reinterpret_cast<const four*>(piece);
-    return i == 0 ? v.word[0] : i == 1 ? v.word[1] : i == 2 ? v.word[2] : v.word[3];
   }
 };
 
@@ -108,9 +143,10 @@ template <coded_format F>
 inline constexpr int code_zero = has_codebook<F> ? 128 : F::zero;
 
 template <coded_format F>
-BQ_HD std::uint32_t lane_codes(const unsigned char* tile_bytes, int lane, int half, int step) {
+BQ_HD std::uint32_t lane_codes(const lane_words<F>& words, const unsigned char* tile_bytes, int lane, int half,
+                               int step) {
   constexpr int steps = F::block_size / step_cols;
-  const lane_source<F> s(tile_bytes, lane, half, step / steps);
+  const lane_source<F> s(words, tile_bytes, lane, half, step / steps);
   const std::uint32_t codes = F::codes(s, 4 * (step % steps));
   if constexpr (has_codebook<F>) {
     return lane_source<F>::lookup(codes, F::codebook()) ^ 0x80808080u;

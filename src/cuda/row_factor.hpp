@@ -1,6 +1,7 @@
 // The factor f of a row (fragment.cuh): the power of two that brings the row's largest |scale| * f into [2^14, 2^15),
-// or the largest |minimum| * f * 2^-24 where that would pass it; for floats, the largest |weight| * f * 2^-24. 1 for
-// rows of zeros; F16 weights enter products as they are: 2^24. NaN and infinities do not count. Host and device.
+// or the largest |minimum| * f * 2^-24 into [2^8, 2^9) if f is smaller then; for floats, the largest |weight| * f *
+// 2^-24 into [2^14, 2^15). 1 for rows of zeros; F16 weights enter products as they are: 2^24. NaN and infinities do not
+// count. Host and device.
 #pragma once
 #include "formats/decode.hpp"
 
@@ -25,6 +26,8 @@ struct row_range {
       for (int g = 0; g < F::block_size / F::group; ++g) {
         raise(scale, group_scale<F>(s, g));
         raise(minimum, group_min<F>(s, g));
+        raise(scale, F::d(s, g));  // kernels round it to f16 on the way
+        if constexpr (has_min<F>) raise(minimum, F::dmin(s));
       }
     }
   }
@@ -39,12 +42,12 @@ BQ_HD float row_factor(const row_range& range) {
   if constexpr (float_format<F>) {
     if (F::id == type::f16) return 0x1p24f;
   }
-  constexpr int top = 14, code = 24, least = -126, most = 126;
+  constexpr int top = 14, min_top = coded_format<F> ? 8 : 14, code = 24, least = -126, most = 126;
   int e = most;
   if (range.scale == 0 && range.minimum == 0) e = 0;
   if (range.scale > 0) e = normalising_exponent(range.scale) + top;
   if (range.minimum > 0) {
-    const int by_minimum = normalising_exponent(range.minimum) + top + code;
+    const int by_minimum = normalising_exponent(range.minimum) + min_top + code;
     if (by_minimum < e) e = by_minimum;
   }
   return power_of_two(e < least ? least : e > most ? most : e);

@@ -19,6 +19,8 @@ namespace bq::cuda {
 
 inline constexpr int tile_rows = 16, tile_cols = 256, step_cols = 16, tile_steps = tile_cols / step_cols;
 
+BQ_HD constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
 template <any_format F>
 struct tile {
   static constexpr int blocks = tile_cols / F::block_size;

@@ -27,7 +27,9 @@ void check_unpacking(const unsigned char* packed, const typename F::block* block
         const std::uint32_t expected = bq::signed_codes<F>(in_file, w);
         CHECK(bq::signed_codes<F>(anywhere, w) == expected);
         const int lane = 4 * (row % 8) + w % 4;
-        const std::uint32_t codes = bq::cuda::lane_codes<F>(packed, lane, row / 8, b * block_steps + w / 4);
+        bq::cuda::lane_words<F> words;
+        words.load(packed, lane);
+        const std::uint32_t codes = bq::cuda::lane_codes<F>(words, packed, lane, row / 8, b * block_steps + w / 4);
         for (int k = 0; k < 4; ++k) {
           CHECK(static_cast<int>(codes >> 8 * k & 255u) - bq::cuda::code_zero<F> ==
                 bq::block_source::signed_byte(expected, k));

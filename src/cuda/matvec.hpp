@@ -1,0 +1,46 @@
+// The products of few tokens (matvec.cuh): what a kernel is given, how its work is divided, and which kernel.
+#pragma once
+#include "device_matrix.hpp"
+#include "prepared.hpp"
+
+namespace bq::cuda {
+
+// How one launch divides its work and the shared memory of a thread block.
+struct matvec_plan {
+  int blocks, warps;
+  int stages;                       // of each warp's ring
+  int batch_tiles, batch_sections;  // whose partial sums meet in shared memory at a time
+  int shared_bytes;
+};
+
+// What a plan depends on: of a kernel, of the matrix, of the device.
+struct matvec_shape {
+  int stage_bytes, staged_bytes, tiles_at_once, warps;  // of one warp; the most warps
+  int row_tiles, sections, tokens;
+};
+struct matvec_device {
+  int multiprocessors;
+  int shared_bytes;  // for one thread block, so that the next kernel's can be there too
+};
+matvec_plan plan_matvec(const matvec_shape& shape, const matvec_device& device);
+matvec_device current_matvec_device();
+
+struct matvec_call {
+  const unsigned char* tiles;  // [row_tiles][col_tiles]
+  const float* factors;        // [row_tiles * 16]
+  prepared x;
+  float* y;  // [tokens, rows]
+  std::int64_t rows;
+  int row_tiles, col_tiles;
+  int stages, batch_tiles, batch_sections;
+};
+
+inline constexpr int most_matvec_tokens = 64, token_stride = tile_rows + 4;  // floats; without conflicts of banks
+
+// One for each format, in a unit of its own.
+template <any_format F>
+struct matvec_kernels {
+  static void launch(const device_matrix::contents& w, const prepared& x, float* y, stream s);
+};
+
+}  // namespace bq::cuda

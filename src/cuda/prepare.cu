@@ -1,0 +1,111 @@
+// Activations to f16 in the order that products read (prepared.hpp): one thread block a token finds the largest
+// magnitude, then multiplies with the power of two that brings it into [2^14, 2^15) and rounds.
+#include <string>
+
+#include "arch.cuh"
+#include "launch.hpp"
+#include "prepared.hpp"
+#include "row_factor.hpp"
+
+namespace bq::cuda {
+
+namespace {
+
+constexpr int threads = 512;
+
+__device__ float to_f32(float x) { return x; }
+__device__ float to_f32(__half x) { return __half2float(x); }
+struct bf16_bits {
+  std::uint16_t bits;
+};
+__device__ float to_f32(bf16_bits x) { return bf16_to_f32(x.bits); }
+
+// All threads get the largest of all.
+__device__ float block_max(float x) {
+  __shared__ float tops[threads / 32];
+  for (int step = 16; step > 0; step /= 2) x = fmaxf(x, __shfl_xor_sync(~0u, x, step));
+  if (threadIdx.x % 32 == 0) tops[threadIdx.x / 32] = x;
+  __syncthreads();
+  for (const float top : tops) x = fmaxf(x, top);
+  return x;
+}
+
+template <class T>
+__global__ void __launch_bounds__(threads)
+    prepare_token(const T* x, std::int64_t cols, int stride, unsigned char* values, float* factors) {
+  launch_dependents();
+  wait_for_predecessors();
+  const int n = blockIdx.x;
+  x += n * cols;
+  row_range range;
+  for (std::int64_t i = threadIdx.x; i < cols; i += threads) row_range::raise(range.scale, to_f32(x[i]));
+  const float top = block_max(range.scale);
+  int e = top > 0 ? normalising_exponent(top) + 14 : 0;
+  e = e > 126 ? 126 : e;
+  const float factor = power_of_two(e);
+
+  auto* out = reinterpret_cast<uint4*>(values + std::int64_t{n} * stride * 2);
+  for (int i = threadIdx.x; i < (stride - prepared::pair_cols) / prepared::pair_cols * 4; i += threads) {
+    const int pair = i / 4, quad = i % 4;
+    std::uint32_t words[4];
+    for (int k = 0; k < 4; ++k) {
+      const std::int64_t col = pair * std::int64_t{prepared::pair_cols} + k / 2 * step_cols + 4 * quad + k % 2 * 2;
+      const float low = col < cols ? to_f32(x[col]) : 0.0f, high = col + 1 < cols ? to_f32(x[col + 1]) : 0.0f;
+      const __half2 both = __floats2half2_rn(low * factor, high * factor);
+      words[k] = *reinterpret_cast<const std::uint32_t*>(&both);
+    }
+    out[i] = make_uint4(words[0], words[1], words[2], words[3]);
+  }
+  if (threadIdx.x == 0) factors[n] = power_of_two(-e);
+}
+
+// Kernels load a tile's worth past the end of the last token.
+constexpr std::int64_t overrun = tile_cols * sizeof(__half);
+
+}  // namespace
+
+prepared view(const activations& x) {
+  const auto* bytes = static_cast<const unsigned char*>(x.memory);
+  const std::int64_t stride = prepared::stride_of(x.cols);
+  return {bytes, reinterpret_cast<const float*>(bytes + x.tokens * stride * 2 + overrun), static_cast<int>(x.tokens),
+          static_cast<int>(stride)};
+}
+
+std::size_t activation_bytes(std::int64_t tokens, std::int64_t cols) {
+  if (tokens < 0 || cols < 1) {
+    throw error({.code = errc::bad_shape,
+                 .message = "activations of an impossible shape",
+                 .expected = "0 tokens or more, 1 column or more",
+                 .found = std::to_string(tokens) + " x " + std::to_string(cols)});
+  }
+  constexpr std::int64_t most = std::int64_t{1} << 30;
+  if (tokens > most || cols > most) {
+    throw error({.code = errc::out_of_range,
+                 .message = "too many activations",
+                 .expected = "at most " + std::to_string(most) + " tokens and columns",
+                 .found = std::to_string(tokens) + " x " + std::to_string(cols)});
+  }
+  return static_cast<std::size_t>(tokens * (prepared::stride_of(cols) * 2 + 4) + overrun);
+}
+
+void prepare(const void* x, element e, const activations& out, stream s) {
+  activation_bytes(out.tokens, out.cols);  // checks the shape
+  if (out.tokens == 0) return;
+  const std::size_t size = e == element::f32 ? 4 : 2;
+  if (!x || !out.memory || reinterpret_cast<std::uintptr_t>(out.memory) % 256 != 0 ||
+      reinterpret_cast<std::uintptr_t>(x) % size != 0) {
+    throw error({.code = errc::invalid_argument,
+                 .message = "x and the prepared activations must be aligned device memory",
+                 .expected = "x aligned to its elements, out.memory to 256 bytes, neither null"});
+  }
+  const prepared to = view(out);
+  const auto start = [&]<class T>(const T* typed) {
+    launch(prepare_token<T>, to.tokens, threads, 0, s, "prepare", {out.tokens, out.cols}, typed, out.cols, to.stride,
+           const_cast<unsigned char*>(to.values), const_cast<float*>(to.factors));
+  };
+  if (e == element::f32) return start(static_cast<const float*>(x));
+  if (e == element::f16) return start(static_cast<const __half*>(x));
+  start(static_cast<const bf16_bits*>(x));
+}
+
+}  // namespace bq::cuda
