@@ -73,19 +73,22 @@ struct lane_words {
 
   // Indices are constants of the compiler, so that the words become registers.
   template <std::size_t P, std::size_t... I>
-  BQ_HD void load_plane(const unsigned char* tile_bytes, int lane, std::index_sequence<I...>) {
-    constexpr bq::plane p = F::planes()[P];
-    constexpr int n = tile<F>::piece_words(p), first = index(0, 0, p.offset);
+  BQ_HD void load_plane([[maybe_unused]] const unsigned char* tile_bytes, [[maybe_unused]] int lane,
+                        std::index_sequence<I...>) {
+    (load_piece<P, I>(tile_bytes, lane, std::make_index_sequence<piece_of<P>>{}), ...);
+  }
+  template <std::size_t P, std::size_t I, std::size_t... K>
+  BQ_HD void load_piece(const unsigned char* tile_bytes, int lane, std::index_sequence<K...>) {
+    constexpr int n = piece_of<P>, offset = F::planes()[P].offset, at = I * n;
     struct alignas(4 * n) piece {
       std::uint32_t word[n];
     };
-    [[maybe_unused]] const auto load_piece = [&]<std::size_t At, std::size_t... K>(std::index_sequence<K...>) {
-      const unsigned char* at = tile_bytes + tile_rows * tile<F>::blocks * p.offset + 128 * At + lane * (4 * n);
-      const piece v = *reinterpret_cast<const piece*>(at);
-      ((word[first + static_cast<int>(At + K)] = v.word[K]), ...);
-    };
-    (load_piece.template operator()<I * n>(std::make_index_sequence<n>{}), ...);
+    const unsigned char* from = tile_bytes + tile_rows * tile<F>::blocks * offset + 128 * at + lane * (4 * n);
+    const piece v = *reinterpret_cast<const piece*>(from);
+    ((word[index(0, 0, offset) + at + static_cast<int>(K)] = v.word[K]), ...);
   }
+  template <std::size_t P>
+  static constexpr int piece_of = tile<F>::piece_words(F::planes()[P]);
 };
 
 // The codes of one block of row lane / 4 + 8 * half. `w`, and so every offset, is known when compiling.

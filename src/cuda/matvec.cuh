@@ -7,14 +7,14 @@
 // of each warp's own (tile_ring.cuh), which is filled before the kernel waits for its predecessor. Activations are read
 // where they are needed: units at the same time are of one section, so that they come from the first-level cache.
 #pragma once
+#include <algorithm>
+
 #include "fragment.cuh"
 #include "launch.hpp"
 #include "matvec.hpp"
 #include "tile_ring.cuh"
 
 namespace bq::cuda {
-
-inline constexpr int matvec_warps = 8;
 
 // The pieces of weights of one warp, in order: of each batch, of each of its units, every slice of 256 columns.
 template <int R>
@@ -58,7 +58,7 @@ struct matvec_walk {
 };
 
 // N groups of 8 tokens.
-template <any_format F, int N, int R, int Warps = matvec_warps, int Blocks = 1>
+template <any_format F, int N, int R, int Warps, int Blocks>
 __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_constant__ matvec_call c) {
   extern __shared__ uint4 shared_memory[];
   constexpr int stage_bytes = R * tile<F>::bytes, tile_words = tile_cols / 8;  // of four activations each, twice
@@ -209,12 +209,22 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
   }
 }
 
-template <any_format F, int N, int R>
+// The division of a multiprocessor for N groups of tokens, as measured on an H200: two thread blocks at a time where
+// the registers allow it, so that the next kernel's weights arrive while this one ends.
+template <any_format F, int N>
+struct matvec_config {
+  static constexpr bool large = tile<F>::bytes > 3000;  // formats with many words a lane, or floats
+  static constexpr int warps = N == 1 && large ? 8 : 16, blocks = N == 1 ? 2 : 1;
+};
+
+template <any_format F, int N>
 void launch_matvec(const device_matrix::contents& w, const prepared& x, float* y, stream s) {
-  const matvec_shape shape{.stage_bytes = R * tile<F>::bytes,
-                           .staged_bytes = R * fragments<F>::staged_bytes,
-                           .tiles_at_once = R,
-                           .warps = matvec_warps,
+  constexpr int rows_at_once = 1;
+  using config = matvec_config<F, N>;
+  const matvec_shape shape{.stage_bytes = rows_at_once * tile<F>::bytes,
+                           .staged_bytes = rows_at_once * fragments<F>::staged_bytes,
+                           .tiles_at_once = rows_at_once,
+                           .warps = config::warps,
                            .row_tiles = static_cast<int>(w.row_tiles),
                            .sections = static_cast<int>(ceil_div(w.col_tiles, section_tiles)),
                            .tokens = x.tokens};
@@ -229,16 +239,24 @@ void launch_matvec(const device_matrix::contents& w, const prepared& x, float* y
                          .stages = plan.stages,
                          .batch_tiles = plan.batch_tiles,
                          .batch_sections = plan.batch_sections};
-  launch(matvec<F, N, R>, plan.blocks, 32 * plan.warps, plan.shared_bytes, s, "matvec", {w.rows, w.cols, x.tokens},
-         call);
+  launch(matvec<F, N, rows_at_once, config::warps, config::blocks>, plan.blocks, 32 * plan.warps, plan.shared_bytes, s,
+         "matvec", {w.rows, w.cols, x.tokens}, call);
 }
 
 template <any_format F>
 void matvec_kernels<F>::launch(const device_matrix::contents& w, const prepared& x, float* y, stream s) {
-  if (x.tokens <= 8) return launch_matvec<F, 1, 1>(w, x, y, s);
-  if (x.tokens <= 16) return launch_matvec<F, 2, 2>(w, x, y, s);
-  if (x.tokens <= 32) return launch_matvec<F, 4, 2>(w, x, y, s);
-  return launch_matvec<F, 8, 2>(w, x, y, s);
+  if constexpr (!activation_format<F>) {  // no matrix has one: transfer::upload
+    constexpr int most = 16;              // of one kernel: more cost more than another reading of the weights
+    for (int first = 0; first < x.tokens; first += most) {
+      const prepared part{x.values + std::int64_t{first} * x.stride * 2, x.factors + first,
+                          std::min(most, x.tokens - first), x.stride};
+      if (part.tokens <= 8) {
+        launch_matvec<F, 1>(w, part, y + first * w.rows, s);
+      } else {
+        launch_matvec<F, 2>(w, part, y + first * w.rows, s);
+      }
+    }
+  }
 }
 
 }  // namespace bq::cuda

@@ -1,0 +1,220 @@
+// bq-bench-cuda: products of few tokens on the GPU, timed as they run in a decoder: kernels that follow one another in
+// a CUDA graph, weights rotated past the second-level cache. Every product is checked against f64 on sampled rows
+// before it is timed; cuBLAS in bf16 runs beside, in the same run. Prints a table, or CSV.
+#include <cuda_runtime_api.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "blockquant/cuda.hpp"
+#include "blockquant/quantize.hpp"
+#include "library.hpp"
+#include "timing.hpp"
+
+namespace {
+
+struct shape {
+  std::int64_t rows, cols;
+};
+
+constexpr std::int64_t distinct_rows = 128, most_checked_rows = 64;
+constexpr std::uint64_t rotated_bytes = std::uint64_t{200} << 20;
+
+// Rows of quantised normal weights: `distinct_rows` of them, again and again.
+struct sample {
+  bq::type id;
+  std::int64_t cols;
+  std::vector<std::byte> blocks;
+  std::vector<float> decoded;
+
+  sample(bq::type type, std::int64_t columns, bq::executor& threads) : id(type), cols(columns) {
+    std::mt19937 random(1);
+    std::normal_distribution<float> normal(0.0f, 0.02f);
+    decoded.resize(static_cast<std::size_t>(distinct_rows * cols));
+    for (float& w : decoded) w = normal(random);
+    blocks.resize(static_cast<std::size_t>(distinct_rows) * bq::row_bytes(id, cols));
+    bq::quantize(id, decoded, distinct_rows, cols, blocks, {.threads = &threads});
+    bq::dequantize(id, blocks, distinct_rows, cols, decoded);
+  }
+  std::vector<std::byte> matrix_of(std::int64_t rows) const {
+    const std::uint64_t size = bq::row_bytes(id, cols);
+    std::vector<std::byte> out(static_cast<std::size_t>(rows) * size);
+    for (std::int64_t row = 0; row < rows; ++row) {
+      const auto from =
+          blocks.begin() + static_cast<std::ptrdiff_t>(static_cast<std::uint64_t>(row % distinct_rows) * size);
+      std::copy(from, from + static_cast<std::ptrdiff_t>(size),
+                out.begin() + static_cast<std::ptrdiff_t>(static_cast<std::uint64_t>(row) * size));
+    }
+    return out;
+  }
+};
+
+std::vector<float> random_activations(std::int64_t tokens, std::int64_t cols) {
+  std::mt19937 random(2);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(static_cast<std::size_t>(tokens * cols));
+  for (float& a : x) a = normal(random);
+  return x;
+}
+
+// The largest error on sampled rows, relative to the sum of magnitudes.
+double error_of(const sample& w, std::int64_t rows, const std::vector<float>& x, std::int64_t tokens,
+                const std::vector<float>& y) {
+  double worst = 0;
+  const std::int64_t checked = std::min(rows, most_checked_rows);
+  for (std::int64_t i = 0; i < checked; ++i) {
+    const std::int64_t row = i * (rows - 1) / std::max<std::int64_t>(1, checked - 1);
+    const float* weights = w.decoded.data() + row % distinct_rows * w.cols;
+    for (std::int64_t n = 0; n < tokens; ++n) {
+      double sum = 0, magnitude = 0;
+      for (std::int64_t k = 0; k < w.cols; ++k) {
+        const double term =
+            static_cast<double>(weights[k]) * static_cast<double>(x[static_cast<std::size_t>(n * w.cols + k)]);
+        sum += term;
+        magnitude += std::abs(term);
+      }
+      const double found = static_cast<double>(y[static_cast<std::size_t>(n * rows + row)]);
+      const double error = std::abs(found - sum) / magnitude;
+      worst = error <= worst ? worst : error;  // NaN stays
+    }
+  }
+  return worst;
+}
+
+struct line {
+  std::string name;
+  shape size;
+  std::int64_t tokens;
+  double bytes, error;  // error: negative where it was not checked
+  bench::timing product, with_prepare;
+};
+
+void print(const line& l, bool csv) {
+  const double rate = l.bytes / l.product.median * 1e-6;
+  if (csv) {
+    std::printf("%s,%lld,%lld,%lld,%.0f,%.3f,%.3f,%.3f,%.3f,%.3f,%.2e\n", l.name.c_str(),
+                static_cast<long long>(l.size.rows), static_cast<long long>(l.size.cols),
+                static_cast<long long>(l.tokens), l.bytes, l.product.median, l.product.least, l.product.most,
+                l.with_prepare.median, rate, l.error);
+  } else {
+    std::printf("%-7s %6lld x %-6lld %3lld  %8.2f us [%.2f, %.2f]  with prepare %8.2f us  %5.2f TB/s\n", l.name.c_str(),
+                static_cast<long long>(l.size.rows), static_cast<long long>(l.size.cols),
+                static_cast<long long>(l.tokens), l.product.median, l.product.least, l.product.most,
+                l.with_prepare.median, rate);
+  }
+  std::fflush(stdout);
+}
+
+void run_format(const bq::type_info& t, const shape& size, const std::vector<std::int64_t>& batches, bool csv,
+                bq::executor& threads) {
+  if (!bq::can_quantize(t.id, size.cols)) return;
+  const sample w(t.id, size.cols, threads);
+  bench::queue queue;
+  bq::cuda::transfer mover(&threads, queue.stream);
+  std::vector<bq::cuda::device_matrix> copies;
+  const auto blocks = w.matrix_of(size.rows);
+  do {
+    copies.push_back(mover.upload({t.id, size.rows, size.cols, blocks}));
+  } while (copies.size() * blocks.size() < rotated_bytes || copies.size() < 2);
+
+  for (const std::int64_t tokens : batches) {
+    const auto x = random_activations(tokens, size.cols);
+    const bench::device_memory device_x(x.data(), x.size() * sizeof(float));
+    const bench::device_memory memory(bq::cuda::activation_bytes(tokens, size.cols));
+    const bq::cuda::activations ready{memory.get(), tokens, size.cols};
+    std::vector<float> y(static_cast<std::size_t>(tokens * size.rows));
+    const bench::device_memory device_y(y.size() * sizeof(float));
+    auto* out = static_cast<float*>(device_y.get());
+
+    bq::cuda::prepare(device_x.get(), bq::cuda::element::f32, ready, queue.stream);
+    bq::cuda::matmul(copies.back(), ready, out, queue.stream);
+    queue.wait();
+    device_y.fetch(y.data(), y.size() * sizeof(float));
+    line l{std::string(t.name),
+           size,
+           tokens,
+           static_cast<double>(blocks.size()),
+           error_of(w, size.rows, x, tokens, y),
+           {},
+           {}};
+    if (!(l.error < 1e-3)) {
+      std::fprintf(stderr, "%s %lld x %lld, %lld tokens: wrong by %.2e\n", l.name.c_str(),
+                   static_cast<long long>(size.rows), static_cast<long long>(size.cols), static_cast<long long>(tokens),
+                   l.error);
+      continue;
+    }
+    l.product =
+        queue.time(copies.size(), [&](std::size_t i) { bq::cuda::matmul(copies[i], ready, out, queue.stream); });
+    l.with_prepare = queue.time(copies.size(), [&](std::size_t i) {
+      bq::cuda::prepare(device_x.get(), bq::cuda::element::f32, ready, queue.stream);
+      bq::cuda::matmul(copies[i], ready, out, queue.stream);
+    });
+    print(l, csv);
+  }
+}
+
+void run_library(const shape& size, const std::vector<std::int64_t>& batches, bool csv) {
+  bench::queue queue;
+  const std::uint64_t bytes = static_cast<std::uint64_t>(size.rows * size.cols) * 2;
+  std::vector<std::uint16_t> host(static_cast<std::size_t>(size.rows * size.cols));
+  std::mt19937 random(3);
+  for (std::uint16_t& w : host) w = static_cast<std::uint16_t>(0x3c00u + random() % 0x200u + (random() % 2) * 0x8000u);
+  std::vector<bench::device_memory> copies;
+  do {
+    copies.emplace_back(host.data(), bytes);
+  } while (copies.size() * bytes < rotated_bytes || copies.size() < 2);
+  for (const std::int64_t tokens : batches) {
+    const bench::device_memory x(host.data(), static_cast<std::size_t>(tokens * size.cols) * 2);
+    const bench::device_memory y(static_cast<std::size_t>(tokens * size.rows) * 2);
+    bench::library library(queue.stream);
+    line l{"cublas", size, tokens, static_cast<double>(bytes), -1, {}, {}};
+    l.product = l.with_prepare = queue.time(copies.size(), [&](std::size_t i) {
+      library.product(copies[i].get(), x.get(), y.get(), size.rows, size.cols, tokens);
+    });
+    print(l, csv);
+  }
+}
+
+shape shape_of(const std::string& text) {
+  const auto x = text.find('x');
+  if (x == std::string::npos) throw CLI::ValidationError("--shapes", text + " is not ROWSxCOLS");
+  return {std::stoll(text.substr(0, x)), std::stoll(text.substr(x + 1))};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Times products of few tokens on the GPU, and checks them.");
+  std::vector<std::string> names, shapes{"14336x4096"};
+  std::vector<std::int64_t> tokens{1, 8, 16, 32, 64};
+  bool csv = false;
+  app.add_option("--types", names, "types, as q4_K,q8_0 (default: all)")->delimiter(',');
+  app.add_option("--shapes", shapes, "rows x cols of the weights, as 14336x4096,4096x4096")->delimiter(',');
+  app.add_option("--tokens", tokens, "batch sizes")->delimiter(',')->check(CLI::Range(1, 64));
+  app.add_flag("--csv", csv, "comma-separated values");
+  CLI11_PARSE(app, argc, argv);
+  try {
+    if (bq::cuda::device_count() == 0) {
+      std::fprintf(stderr, "bq-bench-cuda: no GPU\n");
+      return 1;
+    }
+    if (csv) std::printf("type,rows,cols,tokens,bytes,median_us,least_us,most_us,with_prepare_us,tb_per_s,error\n");
+    bq::thread_pool threads;
+    for (const std::string& text : shapes) {
+      const shape size = shape_of(text);
+      if (bench::library::available) run_library(size, tokens, csv);
+      for (const bq::type_info& t : bq::types()) {
+        const bool wanted = names.empty() || std::find(names.begin(), names.end(), t.name) != names.end();
+        if (wanted && !t.activation_only) run_format(t, size, tokens, csv, threads);
+      }
+    }
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "bq-bench-cuda: %s\n", e.what());
+    return 1;
+  }
+}
