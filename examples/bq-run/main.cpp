@@ -66,6 +66,8 @@ void add_options(CLI::App& app, request& r, bench_request& b, bool& bench, bool&
       ->check(CLI::Range(-1, 1 << 30))
       ->capture_default_str();
   bq_program::add_compute_options(*work, r);
+  work->add_flag("--no-repack", r.no_repack,
+                 "use the weights where the file is mapped: starts sooner, but each token takes longer");
 
   auto* measure = app.add_option_group("Benchmark");
   auto* on = measure->add_flag("--bench", bench, "measure tokens per second on random tokens");

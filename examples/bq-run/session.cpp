@@ -21,8 +21,10 @@ session::session(const session_options& o)
       threads_(o.threads),
       evaluator_(language_.model, {.tier = o.tier, .threads = &threads_}),
       cache_(language_.model, {.keys = o.keys, .values = o.values, .context = context_of(o, language_.model)}),
-      logits_(static_cast<std::size_t>(language_.model.vocabulary)),
-      load_ms_(loading_.ms()) {}
+      logits_(static_cast<std::size_t>(language_.model.vocabulary)) {
+  if (!o.no_repack) weights_.emplace(language_.model, language_.file, &threads_);
+  load_ms_ = loading_.ms();
+}
 
 bool session::evaluate(std::span<const int> ids, const interrupt& stop) {
   if (ids.empty()) {

@@ -3,6 +3,7 @@
 #include <blockquant/parallel.hpp>
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "evaluation/language_model.hpp"
 #include "interrupt.hpp"
 #include "model/evaluator.hpp"
+#include "model/interleaved_weights.hpp"
 #include "program/compute_options.hpp"
 
 namespace bq_run {
@@ -17,6 +19,7 @@ namespace bq_run {
 struct session_options : bq_program::compute_options {
   std::string model;
   std::int64_t context = -1;  // tokens; 0: what the model was trained for; negative: that, but at most usual_context
+  bool no_repack = false;     // weights stay in the mapped file
 };
 
 constexpr std::int64_t usual_context = 8192;
@@ -56,6 +59,7 @@ class session {
   const stopwatch loading_;
   bq_llm::language_model language_;
   bq::thread_pool threads_;
+  std::optional<bq_llm::interleaved_weights> weights_;
   bq_llm::evaluator evaluator_;
   bq_llm::kv_cache cache_;
   std::vector<int> ids_;  // in the cache
