@@ -10,10 +10,11 @@ namespace bq::cuda {
 
 namespace {
 
+constexpr int join_threads = 128;
 constexpr int split_rows = tile_queries;  // up to so many rows of a sequence, its slices go to blocks of their own
 
 template <int Dims, int Tiles, bool Split>
-__global__ void __launch_bounds__(attention_threads) attend_rows(const __grid_constant__ attention_task t) {
+__global__ void __launch_bounds__(cache_tile<Dims>::threads, 2) attend_rows(const __grid_constant__ attention_task t) {
   extern __shared__ __align__(16) unsigned char shared[];
   using block = attention_block<Dims, Tiles>;
   const int dim_blocks = (t.head_dim + Dims - 1) / Dims;
@@ -26,29 +27,21 @@ __global__ void __launch_bounds__(attention_threads) attend_rows(const __grid_co
   if (b.row_count() <= 0) return;
   int first = b.begin_of(b.position_of(0)) / slice_keys, last = b.last_position() / slice_keys;
   if constexpr (Split) {
-    if (static_cast<int>(blockIdx.x) < first || static_cast<int>(blockIdx.x) > last) return;
-    first = last = static_cast<int>(blockIdx.x);
-  }
-  b.load_scales();
-  if (t.head_dim <= Dims) b.load_queries(0);
-
-  float m[Tiles][2], l[Tiles][2], o[Tiles][block::value_tiles][4] = {};
-  if constexpr (Split) {
-    b.attend(first, m, l, o);
-    b.for_outputs(o, [&](int i, int h, int row, int dim, float value) {
-      const std::int64_t part = b.query_at(row) / t.head_dim * t.slices + first;
-      float* to = t.partial + part * (t.head_dim + 2);
-      to[dim] = value;
-      if (dim == 0) to[t.head_dim] = m[i][h], to[t.head_dim + 1] = l[i][h];
+    first = max(first, static_cast<int>(blockIdx.x) * t.block_slices);
+    last = min(last, (static_cast<int>(blockIdx.x) + 1) * t.block_slices - 1);
+    if (first > last) return;
+    b.attend(first, last, [&](int slice, const auto& m, const auto& l, const auto& o) {
+      b.for_outputs(o, [&](int i, int h, int row, int dim, float value) {
+        float* to = t.partial + (b.query_at(row) / t.head_dim * t.slices + slice) * (t.head_dim + 2);
+        to[dim] = value;
+        if (dim == 0) to[t.head_dim] = m[i][h], to[t.head_dim + 1] = l[i][h];
+      });
     });
   } else {
     float all_m[Tiles][2], all_l[Tiles][2] = {}, all[Tiles][block::value_tiles][4] = {};
+#pragma unroll
     for (int i = 0; i < 2 * Tiles; ++i) all_m[i / 2][i % 2] = -HUGE_VALF;
-    for (int slice = first; slice <= last; ++slice) {
-      for (auto& a : o)
-        for (auto& c : a)
-          for (float& v : c) v = 0;
-      b.attend(slice, m, l, o);
+    b.attend(first, last, [&](int, const auto& m, const auto& l, const auto& o) {
 #pragma unroll
       for (int i = 0; i < Tiles; ++i) {
 #pragma unroll
@@ -63,7 +56,7 @@ __global__ void __launch_bounds__(attention_threads) attend_rows(const __grid_co
           }
         }
       }
-    }
+    });
     b.for_outputs(all, [&](int i, int h, int row, int dim, float value) {
       t.out[b.query_at(row) + dim] = value * (1 / p_scale) / all_l[i][h];
     });
@@ -71,7 +64,7 @@ __global__ void __launch_bounds__(attention_threads) attend_rows(const __grid_co
 }
 
 // Joins the slices of one query, a dim to a thread.
-__global__ void __launch_bounds__(attention_threads) join_slices(const __grid_constant__ attention_task t) {
+__global__ void __launch_bounds__(join_threads) join_slices(const __grid_constant__ attention_task t) {
   const int sequence = static_cast<int>(blockIdx.y), row = static_cast<int>(blockIdx.x);
   const int token = row / t.heads, head = row % t.heads;
   const std::int64_t first_token = t.first[sequence];
@@ -80,14 +73,26 @@ __global__ void __launch_bounds__(attention_threads) join_slices(const __grid_co
   const int first = static_cast<int>(max(std::int64_t{0}, at + 1 - t.window)) / slice_keys, last = at / slice_keys;
   const std::int64_t query = (first_token + token) * t.heads + head;
   const float* parts = t.partial + query * t.slices * (t.head_dim + 2);
-  for (int d = threadIdx.x; d < t.head_dim; d += attention_threads) {
+  for (int d = threadIdx.x; d < t.head_dim; d += join_threads) {
     float m = -HUGE_VALF, l = 0, o = 0;
-    for (int slice = first; slice <= last; ++slice) {
-      const float* part = parts + static_cast<std::int64_t>(slice) * (t.head_dim + 2);
-      const join_factors j(m, part[t.head_dim]);
-      m = j.m;
-      l = j.join(l, part[t.head_dim + 1]);
-      o = j.join(o, part[d]);
+    constexpr int ahead = 8;  // slices loaded at once
+    for (int slice = first; slice <= last; slice += ahead) {
+      float next_m[ahead], next_l[ahead], next_o[ahead];
+#pragma unroll
+      for (int i = 0; i < ahead; ++i) {
+        const float* part = parts + static_cast<std::int64_t>(min(slice + i, last)) * (t.head_dim + 2);
+        next_m[i] = part[t.head_dim];
+        next_l[i] = part[t.head_dim + 1];
+        next_o[i] = part[d];
+      }
+#pragma unroll
+      for (int i = 0; i < ahead; ++i) {
+        if (slice + i > last) break;
+        const join_factors j(m, next_m[i]);
+        m = j.m;
+        l = j.join(l, next_l[i]);
+        o = j.join(o, next_o[i]);
+      }
     }
     t.out[query * t.head_dim + d] = o * (1 / p_scale) / l;
   }
@@ -98,47 +103,63 @@ bool splits(const attention_batch& b, const attention_options& o) {
 }
 
 template <int Dims, int Tiles, bool Split>
-void launch(const attention_task& t, dim3 grid, bool raw, stream s) {
-  const int bytes = attention_block<Dims, Tiles>::shared_bytes(raw);
+void launch(const attention_task& t, dim3 grid, stream s) {
+  const int bytes = attention_block<Dims, Tiles>::shared_bytes(t.keys.coded, t.values.coded);
   check(cudaFuncSetAttribute(attend_rows<Dims, Tiles, Split>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes),
         "cudaFuncSetAttribute of attention");
-  attend_rows<Dims, Tiles, Split><<<grid, attention_threads, bytes, s>>>(t);
+  attend_rows<Dims, Tiles, Split><<<grid, cache_tile<Dims>::threads, bytes, s>>>(t);
   check(cudaGetLastError(), "attention kernel");
 }
 
-// Whether blocks with so much shared memory can run on the current device.
-bool fits(int bytes) {
-  int device = 0, most = 0;
+int device_attribute(cudaDeviceAttr attribute) {
+  int device = 0, value = 0;
   check(cudaGetDevice(&device), "cudaGetDevice");
-  check(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), "cudaDeviceGetAttribute");
-  return bytes <= most;
+  check(cudaDeviceGetAttribute(&value, attribute, device), "cudaDeviceGetAttribute");
+  return value;
+}
+
+// Bytes of shared memory that a block can have.
+int most_shared() { return device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin); }
+
+// Slices that a block of the split kernel takes one after another: few where that leaves multiprocessors idle.
+int slices_for_blocks(std::int64_t all_slices) {
+  const std::int64_t blocks = 4 * std::int64_t{device_attribute(cudaDevAttrMultiProcessorCount)};
+  return static_cast<int>(std::clamp<std::int64_t>(all_slices / blocks, 1, 8));
+}
+
+template <int Dims, int Tiles>
+void launch_rows(const attention_task& t, const attention_batch& b, unsigned heads, stream s) {
+  constexpr std::int64_t rows = attention_block<Dims, Tiles>::rows;
+  const auto row_blocks = static_cast<unsigned>((b.most_tokens * t.group + rows - 1) / rows);
+  launch<Dims, Tiles, false>(t, dim3(static_cast<unsigned>(b.sequences), heads, row_blocks), s);
 }
 
 template <int Dims>
-void run(const attention_task& t, const attention_batch& b, int kv_heads, bool raw, stream s) {
+void run(const attention_task& t, const attention_batch& b, int kv_heads, stream s) {
   const auto sequences = static_cast<unsigned>(b.sequences);
   const auto heads = static_cast<unsigned>(kv_heads * ((t.head_dim + Dims - 1) / Dims));
   if (t.partial) {
-    launch<Dims, 1, true>(t, dim3(static_cast<unsigned>(t.slices), heads, sequences), raw, s);
+    const auto blocks = static_cast<unsigned>((t.slices + t.block_slices - 1) / t.block_slices);
+    launch<Dims, 1, true>(t, dim3(blocks, heads, sequences), s);
     const auto queries = static_cast<unsigned>(b.most_tokens * t.heads);
-    join_slices<<<dim3(queries, sequences), attention_threads, 0, s>>>(t);
+    join_slices<<<dim3(queries, sequences), join_threads, 0, s>>>(t);
     check(cudaGetLastError(), "attention kernel that joins slices");
   } else {
-    const std::int64_t rows = attention_block<Dims, 2>::rows;
-    const auto row_blocks = static_cast<unsigned>((b.most_tokens * t.group + rows - 1) / rows);
-    launch<Dims, 2, false>(t, dim3(sequences, heads, row_blocks), raw, s);
+    const bool wide = attention_block<Dims, 2>::shared_bytes(t.keys.coded, t.values.coded) <= most_shared();
+    (wide ? launch_rows<Dims, 2> : launch_rows<Dims, 1>)(t, b, heads, s);
   }
 }
 
-struct cache_kind {
+attention_task::cache make_cache(type id, const void* rows, const attention_options& o) {
   bool held = false, coded = false;
-};
-cache_kind kind_of(type id) {
-  cache_kind kind;
   for_each_format([&]<class F>(F) {
-    if (F::id == id) kind = {is_cache_format<F>, coded_format<F>};
+    if (F::id == id) held = is_cache_format<F>, coded = coded_format<F>;
   });
-  if (kind.held) return kind;
+  if (held) {
+    return {static_cast<const unsigned char*>(rows), id, coded,
+            static_cast<std::int64_t>(row_bytes(id, o.kv_heads * o.head_dim)),
+            static_cast<std::int64_t>(row_bytes(id, o.head_dim))};
+  }
   throw error({.code = errc::unsupported_type,
                .message = "attention does not read a cache of this type",
                .expected = "floats, or blocks of 32 values",
@@ -155,7 +176,7 @@ void check_batch(const paged_cache& c, const attention_batch& b, const attention
                 std::to_string(o.heads) + " and " + std::to_string(o.kv_heads) + " of " + std::to_string(o.head_dim));
   require_shape(o.window >= 0, "window of attention", "0 or more", std::to_string(o.window));
   constexpr std::int64_t most = 1 << 30;
-  const std::int64_t row_blocks = b.most_tokens * (o.heads / o.kv_heads) / (2 * tile_queries);
+  const std::int64_t row_blocks = b.most_tokens * (o.heads / o.kv_heads) / tile_queries;
   require_shape(b.sequences >= 0 && b.tokens >= 0 && b.most_tokens >= 0 && b.most_positions >= 0 && b.most_pages >= 0 &&
                     b.most_positions <= most && b.tokens <= most && row_blocks < 65535 && b.sequences < 65536 &&
                     c.slots <= most * 2 - 1 && c.page <= most,
@@ -174,22 +195,18 @@ std::int64_t attention_scratch(const attention_batch& b, const attention_options
 void attention(const float* q, const paged_cache& cache, const attention_batch& batch, float* out, void* scratch,
                const attention_options& o, stream s) {
   check_batch(cache, batch, o);
-  const cache_kind keys = kind_of(cache.keys_type), values = kind_of(cache.values_type);
+  const auto keys = make_cache(cache.keys_type, cache.keys, o), values = make_cache(cache.values_type, cache.values, o);
   if (batch.tokens == 0 || batch.sequences == 0) return;
   require_pointer("q of attention", q, 16);
   require_pointer("out of attention", out, 16);
   for (const void* p : {batch.first, batch.positions, batch.page_table}) {
     require_pointer("sequences of attention", p, alignof(std::int32_t));
   }
-  const bool split_slices = splits(batch, o), raw = keys.coded || values.coded;
+  const bool split_slices = splits(batch, o);
   if (split_slices) require_pointer("scratch of attention", scratch, 16);
-  const auto cache_of = [&](type id, const void* rows) {
-    return attention_task::cache{static_cast<const unsigned char*>(rows), id,
-                                 static_cast<std::int64_t>(row_bytes(id, o.kv_heads * o.head_dim)),
-                                 static_cast<std::int64_t>(row_bytes(id, o.head_dim))};
-  };
-  const attention_task t{.keys = cache_of(cache.keys_type, cache.keys),
-                         .values = cache_of(cache.values_type, cache.values),
+  const std::int64_t slices = slices_of(batch.most_positions);
+  const attention_task t{.keys = keys,
+                         .values = values,
                          .first = batch.first,
                          .positions = batch.positions,
                          .page_table = batch.page_table,
@@ -204,12 +221,13 @@ void attention(const float* q, const paged_cache& cache, const attention_batch& 
                          .window = o.window ? o.window : std::int64_t{1} << 40,
                          .scale = o.scale * 1.44269504088896340736f,
                          .partial = split_slices ? static_cast<float*>(scratch) : nullptr,
-                         .slices = static_cast<int>(slices_of(batch.most_positions))};
+                         .slices = static_cast<int>(slices),
+                         .block_slices = slices_for_blocks(slices * o.kv_heads * batch.sequences)};
   const auto n = static_cast<int>(o.kv_heads);
-  if (o.head_dim > 64 && fits(attention_block<128, 2>::shared_bytes(raw)))
-    run<128>(t, batch, n, raw, s);
+  if (o.head_dim > 64 && attention_block<128, 1>::shared_bytes(keys.coded, values.coded) <= most_shared())
+    run<128>(t, batch, n, s);
   else
-    run<64>(t, batch, n, raw, s);
+    run<64>(t, batch, n, s);
 }
 
 }  // namespace bq::cuda

@@ -1,8 +1,8 @@
 // A thread block's part in paged attention (attention_task.hpp): tiles of 16 rows of one sequence and one key and value
 // head, and Dims of the output's dims.
 //
-// Four warps share the work on a slice: each takes a quarter of the keys for the scores, then a quarter of the dims for
-// the values. Queries and weights p enter the tensor core as two f16 each, high and low, so that only keys and values
+// The warps share the work on a slice: each takes some of the keys for the scores, then some of the dims for the
+// values. Queries and weights p enter the tensor core as two f16 each, high and low, so that only keys and values
 // are rounded to f16.
 #pragma once
 #include "arch.cuh"
@@ -12,7 +12,7 @@
 
 namespace bq::cuda {
 
-inline constexpr int tile_queries = 16, warps = attention_threads / 32, key_stride = slice_keys + 8;
+inline constexpr int tile_queries = 16, key_stride = slice_keys + 8;
 inline constexpr float p_scale = 0x1p14f;  // of the weights p as f16
 
 // How far joining two parts shrinks each. A part that sees no key has m = -infinity and changes nothing.
@@ -50,22 +50,27 @@ inline __device__ void split(float x, __half& high, __half& low) {
 
 template <int Dims, int Tiles>
 struct attention_block {
-  static constexpr int rows = Tiles * tile_queries;
   using tile = cache_tile<Dims>;
+  static constexpr int rows = Tiles * tile_queries, warps = tile::threads / 32;
+  static constexpr int key_tiles = slice_keys / warps / 8, value_tiles = Dims / warps / 8;  // of 8, of each warp
 
   // Shared memory, in this order.
-  struct layout {
+  struct alignas(16) layout {
     __half q[2][rows * tile::stride];
     __half p[2][rows * key_stride];
     __half keys[tile::halves];
-    __half values[tile::halves];
     float query_scale[rows];
     float reduced[warps][rows];
     int slots[slice_keys];
     int poisoned[slice_keys];
-    alignas(16) unsigned char raw[1];  // 2 * tile::raw_bytes where types are coded
   };
-  static int shared_bytes(bool raw) { return static_cast<int>(sizeof(layout)) + (raw ? 2 * tile::raw_bytes : 0); }
+  // After the layout: values as f16, values as they are, keys as they are; blocks of values that come with blocks of
+  // keys are decoded to where the keys were.
+  static constexpr int f16_bytes = tile::halves * static_cast<int>(sizeof(__half));
+  static int shared_bytes(bool coded_keys, bool coded_values) {
+    return static_cast<int>(sizeof(layout)) + (coded_keys && coded_values ? 0 : f16_bytes) +
+           (coded_values ? tile::raw_bytes : 0) + (coded_keys ? tile::raw_bytes : 0);
+  }
 
   const attention_task& t;
   layout& s;
@@ -90,10 +95,6 @@ struct attention_block {
   __device__ std::int64_t query_at(int row) const {
     const int r = first_row + row;
     return ((first_token + r / t.group) * t.heads + kv_head * t.group + r % t.group) * t.head_dim;
-  }
-  __device__ bool sees(int row, int key) const {
-    const int at = position_of(row);
-    return row < row_count() && key <= at && key >= begin_of(at);
   }
 
   // Queries' powers of two, once; then their dims [dim, dim + Dims).
@@ -120,31 +121,38 @@ struct attention_block {
     }
   }
 
-  // The slots of a slice's keys that some row of the block sees.
-  __device__ void find_slots(int slice) {
+  // The slot of this thread's key of a slice, if some row of the block sees that key; else -1.
+  __device__ int find_slot(int slice) const {
     const int key = slice * slice_keys + static_cast<int>(threadIdx.x);
-    int slot = -1;
-    if (key >= begin_of(position_of(0)) && key <= last_position()) {
-      const std::int64_t page = key / t.page < t.most_pages ? t.page_table[sequence * t.most_pages + key / t.page] : -1;
-      const std::int64_t at = page * t.page + key % t.page;
-      if (page >= 0 && at < t.slots) slot = static_cast<int>(at);
-    }
-    s.slots[threadIdx.x] = slot;
-    s.poisoned[threadIdx.x] = 0;
+    if (threadIdx.x >= slice_keys || key < begin_of(position_of(0)) || key > last_position()) return -1;
+    if (key / t.page >= t.most_pages) return -1;
+    const std::int64_t page = t.page_table[sequence * t.most_pages + key / t.page];
+    const std::int64_t at = page * t.page + key % t.page;
+    return page >= 0 && at < t.slots ? static_cast<int>(at) : -1;
+  }
+  __device__ void share_slots(int slot) {
+    if (threadIdx.x < slice_keys) s.slots[threadIdx.x] = slot;
     __syncthreads();
   }
 
-  __device__ unsigned char* raw_keys() { return s.raw; }
-  __device__ unsigned char* raw_values() { return s.raw + tile::raw_bytes; }
+  __device__ bool shares_tile() const { return t.keys.coded && t.values.coded; }
+  __device__ unsigned char* tail() { return reinterpret_cast<unsigned char*>(&s + 1); }
+  __device__ __half* value_tile() { return shares_tile() ? s.keys : reinterpret_cast<__half*>(tail()); }
+  __device__ unsigned char* raw_values() { return tail() + (shares_tile() ? 0 : f16_bytes); }
+  __device__ unsigned char* raw_keys() { return raw_values() + (t.values.coded ? tile::raw_bytes : 0); }
+  __device__ void fetch_keys(int dim) { tile::fetch(t.keys, kv_head, dim, t.head_dim, s.slots, s.keys, raw_keys()); }
+  __device__ void fetch_values() {
+    tile::fetch(t.values, kv_head, out_dim, t.head_dim, s.slots, value_tile(), raw_values());
+  }
 
-  // scores[tile][8 keys][...] += queries * keys of some dims; the warp's keys are its quarter of the slice.
-  __device__ void add_scores(float (&scores)[Tiles][4][4]) {
+  // scores[tile][8 keys][...] += queries * keys of some dims; for the warp's share of the keys.
+  __device__ void add_scores(float (&scores)[Tiles][key_tiles][4]) {
 #pragma unroll 2
     for (int k = 0; k < Dims; k += 16) {
-      std::uint32_t keys[2][4];
+      std::uint32_t keys[key_tiles / 2][4];
 #pragma unroll
-      for (int pair = 0; pair < 2; ++pair) {
-        const int key = warp * 32 + pair * 16 + lane / 16 * 8 + lane % 8;
+      for (int pair = 0; pair < key_tiles / 2; ++pair) {
+        const int key = (warp * key_tiles + pair * 2) * 8 + lane / 16 * 8 + lane % 8;
         load_matrices(keys[pair], s.keys + key * tile::stride + k + lane / 8 % 2 * 8);
       }
 #pragma unroll
@@ -154,7 +162,7 @@ struct attention_block {
           std::uint32_t q[4];
           load_matrices(q, s.q[part] + (i * 16 + lane % 16) * tile::stride + k + lane / 16 * 8);
 #pragma unroll
-          for (int n = 0; n < 4; ++n) mma(scores[i][n], q, keys[n / 2][n % 2 * 2], keys[n / 2][n % 2 * 2 + 1]);
+          for (int n = 0; n < key_tiles; ++n) mma(scores[i][n], q, keys[n / 2][n % 2 * 2], keys[n / 2][n % 2 * 2 + 1]);
         }
       }
     }
@@ -181,22 +189,26 @@ struct attention_block {
   }
 
   // Scores become weights p in shared memory; m and l are those of this thread's rows: 16 i + 8 h + lane / 4.
-  __device__ void weigh(int slice, float (&scores)[Tiles][4][4], float (&m)[Tiles][2], float (&l)[Tiles][2]) {
-    const int first_key = warp * 32 + lane % 4 * 2;
+  // With `guarded`, keys may be poisoned.
+  __device__ void weigh(int slice, bool guarded, float (&scores)[Tiles][key_tiles][4], float (&m)[Tiles][2],
+                        float (&l)[Tiles][2]) {
+    const int first_key = warp * key_tiles * 8 + lane % 4 * 2;
 #pragma unroll
     for (int i = 0; i < Tiles; ++i) {
 #pragma unroll
       for (int h = 0; h < 2; ++h) {
         const int row = i * 16 + h * 8 + lane / 4;
         const float scale = s.query_scale[row] * t.scale;
+        const int at = row < row_count() ? position_of(row) : -1, begin = begin_of(at);
         m[i][h] = -HUGE_VALF;
         l[i][h] = 0;
 #pragma unroll
-        for (int n = 0; n < 4; ++n) {
+        for (int n = 0; n < key_tiles; ++n) {
 #pragma unroll
           for (int e = 0; e < 2; ++e) {
             float& score = scores[i][n][2 * h + e];
-            score = sees(row, slice * slice_keys + first_key + n * 8 + e) ? score * scale : -HUGE_VALF;
+            const int key = slice * slice_keys + first_key + n * 8 + e;
+            score = key <= at && key >= begin ? score * scale : -HUGE_VALF;
             m[i][h] = m[i][h] < score ? score : m[i][h];
           }
         }
@@ -210,13 +222,13 @@ struct attention_block {
         const int row = i * 16 + h * 8 + lane / 4;
         const float base = m[i][h] == -HUGE_VALF ? 0.0f : m[i][h];
 #pragma unroll
-        for (int n = 0; n < 4; ++n) {
+        for (int n = 0; n < key_tiles; ++n) {
           __half2 high, low;
           float p[2];
 #pragma unroll
           for (int e = 0; e < 2; ++e) {
             p[e] = exp2f(scores[i][n][2 * h + e] - base);
-            if (s.poisoned[first_key + n * 8 + e] && scores[i][n][2 * h + e] > -HUGE_VALF)
+            if (guarded && s.poisoned[first_key + n * 8 + e] && scores[i][n][2 * h + e] > -HUGE_VALF)
               p[e] = f32_from_bits(nan_bits);
             l[i][h] += p[e];
           }
@@ -231,9 +243,7 @@ struct attention_block {
     across_warps(l, sum());
   }
 
-  static constexpr int value_tiles = Dims / warps / 8;  // of 8 dims, of each warp
-
-  // o[tile][8 dims][...] = p * values; the warp's dims are its quarter.
+  // o[tile][8 dims][...] = p * values; for the warp's share of the dims.
   __device__ void add_values(float (&o)[Tiles][value_tiles][4]) {
     const int first_dim = warp * value_tiles * 8;
 #pragma unroll 2
@@ -242,7 +252,7 @@ struct attention_block {
 #pragma unroll
       for (int pair = 0; pair < value_tiles / 2; ++pair) {
         load_turned_matrices(values[pair],
-                             s.values + (k + lane % 16) * tile::stride + first_dim + pair * 16 + lane / 16 * 8);
+                             value_tile() + (k + lane % 16) * tile::stride + first_dim + pair * 16 + lane / 16 * 8);
       }
 #pragma unroll
       for (int i = 0; i < Tiles; ++i) {
@@ -265,42 +275,67 @@ struct attention_block {
   // A value that is not finite would reach rows that do not see it, as 0 * infinity: its key's values become zeros, and
   // the rows that see the key NaN.
   __device__ void poison() {
-    __half* row = s.values + threadIdx.x * tile::stride;
-    bool finite = true;
-    for (int d = 0; d < Dims; ++d) finite = finite && (__half_as_ushort(row[d]) & 0x7c00u) != 0x7c00u;
-    if (!finite) {
-      for (int d = 0; d < Dims; ++d) row[d] = __half();
-      s.poisoned[threadIdx.x] = 1;
+    if (threadIdx.x < slice_keys) {
+      __half* row = value_tile() + threadIdx.x * tile::stride;
+      bool finite = true;
+      for (int d = 0; d < Dims; ++d) finite = finite && (__half_as_ushort(row[d]) & 0x7c00u) != 0x7c00u;
+      for (int d = 0; d < Dims && !finite; ++d) row[d] = __half();
+      s.poisoned[threadIdx.x] = !finite;
     }
     __syncthreads();
   }
 
-  // One slice's m, l and o (times p_scale).
-  __device__ void attend(int slice, float (&m)[Tiles][2], float (&l)[Tiles][2], float (&o)[Tiles][value_tiles][4]) {
-    float scores[Tiles][4][4] = {};
-    find_slots(slice);
-    for (int dim = 0; dim < t.head_dim; dim += Dims) {
-      tile::fetch(t.keys, kv_head, dim, t.head_dim, s.slots, s.keys, raw_keys());
-      if (dim == 0) tile::fetch(t.values, kv_head, out_dim, t.head_dim, s.slots, s.values, raw_values());
-      if (t.head_dim > Dims) load_queries(dim);
-      if (dim == 0)
-        wait_copies<1>();  // the values are not needed yet
+  // Slices [first, last]: visit(slice, m, l, o) with each one's numbers, o times p_scale. The next slice's keys and
+  // values are on their way while this one's are worked on.
+  template <class Visit>
+  __device__ void attend(int first, int last, const Visit& visit) {
+    share_slots(find_slot(first));
+    fetch_keys(0);
+    fetch_values();
+    load_scales();
+    load_queries(0);
+    for (int slice = first; slice <= last; ++slice) {
+      const bool more = slice<last, guarded = tokens> 1 && is_partial(slice);
+      const int next_slot = more ? find_slot(slice + 1) : -1;
+      float scores[Tiles][key_tiles][4] = {}, m[Tiles][2], l[Tiles][2], o[Tiles][value_tiles][4] = {};
+      wait_copies<1>();  // for the keys; the values may be on their way
+      for (int dim = 0; dim < t.head_dim; dim += Dims) {
+        if (t.head_dim > Dims) {
+          load_queries(dim);
+          if (dim > 0) fetch_keys(dim);
+          if (dim > 0) wait_copies<0>();
+        }
+        __syncthreads();
+        if (t.keys.coded) {
+          tile::decode(t.keys.id, raw_keys(), s.keys);
+          __syncthreads();
+        }
+        add_scores(scores);
+        __syncthreads();
+      }
+      if (more) {
+        share_slots(next_slot);
+        fetch_keys(0);
+      }
+      if (!guarded) weigh(slice, false, scores, m, l);
+      if (more)
+        wait_copies<1>();
       else
         wait_copies<0>();
       __syncthreads();
-      tile::decode(t.keys.id, raw_keys(), s.keys);
+      if (t.values.coded) {
+        tile::decode(t.values.id, raw_values(), value_tile());
+        __syncthreads();
+      }
+      if (guarded) {
+        poison();
+        weigh(slice, true, scores, m, l);
+      }
+      add_values(o);
       __syncthreads();
-      add_scores(scores);
-      __syncthreads();
+      if (more) fetch_values();
+      visit(slice, m, l, o);
     }
-    wait_copies<0>();
-    __syncthreads();
-    tile::decode(t.values.id, raw_values(), s.values);
-    __syncthreads();
-    if (tokens > 1 && is_partial(slice)) poison();
-    weigh(slice, scores, m, l);
-    add_values(o);
-    __syncthreads();
   }
 
   // visit(row, dim, two values of o) for this thread's part.

@@ -20,6 +20,7 @@ struct attention_task {
   struct cache {
     const unsigned char* rows;
     type id;
+    bool coded;               // blocks, not floats
     std::int64_t stride;      // bytes from one slot to the next
     std::int64_t head_bytes;  // of a row of one head
   };
@@ -34,7 +35,7 @@ struct attention_task {
   std::int64_t window;         // positions that a token sees, itself included
   float scale;                 // of the options, times log2(e)
   float* partial;              // null, or [tokens][heads][slices]: o [head_dim], m, l
-  int slices;
+  int slices, block_slices;    // of a sequence, at most; that a block of the split kernel takes
 };
 
 }  // namespace bq::cuda

@@ -2,7 +2,8 @@
 // The 8 keep rows that follow one another in different banks.
 //
 // F16 comes by asynchronous copies in its place. Blocks come as they are into `raw`, in copies as wide as their
-// addresses allow, and are decoded from there; other floats pass through registers. Rows of no slot are zero.
+// addresses allow, and are decoded from there; other floats pass through registers. Rows of no slot are zero. Both
+// steps are functions of their own, because the code of all formats inlined would crowd out the kernel's.
 #pragma once
 #include <cuda_fp16.h>
 
@@ -18,27 +19,40 @@ namespace bq::cuda {
 template <class F>
 inline constexpr bool is_cache_format = float_format<F> || (coded_format<F> && F::block_size == 32);
 
-inline constexpr int attention_threads = 128, run_dims = 32;
+inline constexpr int run_dims = 32;
 
 // Bytes of a raw row: a multiple of 16 with room for Dims / 32 of the largest blocks.
 template <int Dims>
 inline constexpr int raw_stride = (Dims / run_dims * 36 + 15) / 16 * 16;
 
-// Bytes at any address of shared memory, as words of two aligned ones.
-struct shared_source : word_access<shared_source> {
-  static constexpr int lanes = 1;
-  const unsigned char* block;
+// A block in registers, loaded from any address of shared memory. Offsets are to be known when compiling.
+template <int Bytes>
+struct register_source : word_access<register_source<Bytes>> {
+  static constexpr int lanes = 1, count = (Bytes + 3) / 4;
+  std::uint32_t words[count];
 
-  __device__ explicit shared_source(const unsigned char* p) : block(p) {}
+  __device__ explicit register_source(const unsigned char* p) {
+    const auto at = reinterpret_cast<std::uintptr_t>(p);
+    const auto* aligned = reinterpret_cast<const std::uint32_t*>(at & ~std::uintptr_t{3});
+    const unsigned shift = static_cast<unsigned>(at) % 4 * 8;
+    std::uint32_t low = aligned[0];
+#pragma unroll
+    for (int i = 0; i < count; ++i) {
+      const std::uint32_t high = aligned[i + 1];
+      words[i] = __funnelshift_r(low, high, shift);
+      low = high;
+    }
+  }
 
   __device__ std::uint32_t load(int offset) const {
-    const auto at = reinterpret_cast<std::uintptr_t>(block + offset);
-    const auto* words = reinterpret_cast<const std::uint32_t*>(at & ~std::uintptr_t{3});
-    return __funnelshift_r(words[0], words[1], static_cast<unsigned>(at) % 4 * 8);
+    const int i = offset / 4;
+    return offset % 4 == 0 ? words[i] : __funnelshift_r(words[i], i + 1 < count ? words[i + 1] : 0, offset % 4 * 8);
   }
-  __device__ std::uint32_t load16(int offset) const { return block[offset] | block[offset + 1] << 8; }
-  __device__ std::uint32_t load8(int offset) const { return block[offset]; }
-  __device__ float f16(int offset) const { return f16_to_f32(load16(offset)); }
+  __device__ std::uint32_t load16(int offset) const { return load(offset) & 0xffffu; }
+  __device__ std::uint32_t load8(int offset) const { return load(offset) & 0xffu; }
+  __device__ float f16(int offset) const {
+    return __half2float(__ushort_as_half(static_cast<unsigned short>(load16(offset))));
+  }
   __device__ float f32(int offset) const { return f32_from_bits(load(offset)); }
   __device__ float e8m0_half(int offset) const { return e8m0_half_to_f32(load8(offset)); }
   __device__ float ue4m3_half(int offset) const { return ue4m3_half_to_f32(load8(offset)); }
@@ -54,14 +68,15 @@ struct shared_source : word_access<shared_source> {
 
 template <int Dims>
 struct cache_tile {
+  static constexpr int threads = 2 * Dims;  // that work on it
   static constexpr int stride = Dims + 8;
   static constexpr int halves = slice_keys * stride;
   static constexpr int raw_bytes = slice_keys * raw_stride<Dims> + 16;  // words of two may reach beyond
 
   // Starts what can be asynchronous. `slots` [slice_keys], negative where there is no key; `head` and `dim` are where
   // the tile begins; dims [dim, dim + Dims) beyond head_dim are zero. Ends a group of copies.
-  __device__ static void fetch(const attention_task::cache& c, int head, int dim, int head_dim, const int* slots,
-                               __half* tile, unsigned char* raw) {
+  static __device__ __noinline__ void fetch(const attention_task::cache& c, int head, int dim, int head_dim,
+                                            const int* slots, __half* tile, unsigned char* raw) {
     visit(c.id, [&]<class F>(F) {
       const unsigned char* from = c.rows + head * c.head_bytes;
       const int dims = min(Dims, head_dim - dim);
@@ -86,15 +101,16 @@ struct cache_tile {
   }
 
   // Makes f16 of what fetch() left raw. The thread block synchronises before and after.
-  __device__ static void decode(type id, const unsigned char* raw, __half* tile) {
+  static __device__ __noinline__ void decode(type id, const unsigned char* raw, __half* tile) {
     visit(id, [&]<class F>(F) {
       if constexpr (coded_format<F>) {
         constexpr int runs = Dims / run_dims;
 #pragma unroll 1
-        for (int i = threadIdx.x; i < slice_keys * runs; i += attention_threads) {
+        for (int i = threadIdx.x; i < slice_keys * runs; i += threads) {
           const int key = i / runs, run = i % runs;
-          const shared_source s(raw + key * raw_stride<Dims> + run * static_cast<int>(sizeof(typename F::block)));
-          decode_run<F>(s, tile + key * stride + run * run_dims);
+          constexpr int size = sizeof(typename F::block);
+          decode_run<F>(register_source<size>(raw + key * raw_stride<Dims> + run * size),
+                        tile + key * stride + run * run_dims);
         }
       }
     });
@@ -122,7 +138,7 @@ struct cache_tile {
                                    int whole, unsigned char* to, int to_stride) {
     const int pieces = whole / Unit;
 #pragma unroll 4
-    for (int i = threadIdx.x; i < slice_keys * pieces; i += attention_threads) {
+    for (int i = threadIdx.x; i < slice_keys * pieces; i += threads) {
       const int key = i / pieces, at = i % pieces * Unit, slot = slots[key];
       unsigned char* target = to + key * to_stride + at;
       const bool there = slot >= 0 && at < bytes;
@@ -139,7 +155,7 @@ struct cache_tile {
                                       __half* tile) {
     using word = std::conditional_t<sizeof(typename F::block) == 4, std::uint32_t, std::uint16_t>;
 #pragma unroll 4
-    for (int i = threadIdx.x; i < slice_keys * Dims; i += attention_threads) {
+    for (int i = threadIdx.x; i < slice_keys * Dims; i += threads) {
       const int key = i / Dims, d = i % Dims, slot = slots[key];
       float v = 0;
       if (slot >= 0 && d < dims) {
@@ -152,12 +168,12 @@ struct cache_tile {
     }
   }
 
-  template <class F>
-  __device__ static void decode_run(const shared_source& s, __half* to) {
+  template <class F, class S>
+  __device__ static void decode_run(const S& s, __half* to) {
     static_assert(F::group == run_dims);
     const float scale = group_scale<F>(s, 0), minimum = group_min<F>(s, 0);
     const auto weight = [&](std::uint32_t codes, int j) {
-      return scale * static_cast<float>(shared_source::signed_byte(codes, j)) - minimum;
+      return scale * static_cast<float>(S::signed_byte(codes, j)) - minimum;
     };
 #pragma unroll
     for (int w = 0; w < run_dims / 4; w += 2) {

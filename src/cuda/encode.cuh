@@ -107,9 +107,15 @@ __global__ void __launch_bounds__(encode_threads<F>) encode_tile(const __grid_co
 
   unsigned char* to = t.blocks[blockIdx.y];
   if (t.slots) {
+    __shared__ std::int64_t targets[threads];
+    if (static_cast<int>(threadIdx.x) < here) {
+      const std::int64_t row = target_row(t, mine / per_row);
+      targets[threadIdx.x] = row < 0 ? -1 : (row * per_row + mine % per_row) * size;
+    }
+    __syncthreads();
     for (int i = threadIdx.x; i < here * size; i += threads) {
-      const std::int64_t b = first + i / size, row = target_row(t, b / per_row);
-      if (row >= 0) to[(row * per_row + b % per_row) * size + i % size] = bytes[i];
+      const std::int64_t at = targets[i / size];
+      if (at >= 0) to[at + i % size] = bytes[i];
     }
   } else {
     to += first * size;
