@@ -15,6 +15,8 @@ constexpr const char* description =
   bq-perplexity -m f16.gguf -f text.txt --kl-divergence-base f16.base
   bq-perplexity -m q4.gguf --kl-divergence-base f16.base --kl-divergence
                                                            what q4 loses against f16, token by token
+  bq-perplexity --compare f16.gguf q8.gguf q4.gguf -f text.txt
+                                                           both, of several models: a table and a plot
 
 Numbers are those of llama-perplexity for the same model and text: windows of -c tokens that do not overlap, bos in
 place of the first token, the second half of each window scored. They do not depend on -t and -b.)";
@@ -39,6 +41,17 @@ void add_options(CLI::App& app, request& r, bool& divergence) {
           {"u16", base_form::codes}, {"f32", base_form::f32}, {"llama", base_form::llama}}))
       ->type_name("FORM");
 
+  auto* several = app.add_option_group("Several models in one go");
+  several
+      ->add_option("--compare", r.compare,
+                   "models to compare on the text: a table, and a plot of size against perplexity and KL divergence")
+      ->type_name("FILE...");
+  several->add_option("--base", r.compare_base, "the model they are compared with; the first of them if not given")
+      ->type_name("FILE");
+  several->add_option("--plot", r.plot, "where the plot goes, as SVG; an empty name: nowhere")
+      ->type_name("FILE")
+      ->default_str("comparison.svg");
+
   auto* work = app.add_option_group("How");
   bq_program::add_compute_options(*work, r);
   work->add_option("-b,--batch-size", r.batch, "tokens evaluated at once: several windows, or a part of one")
@@ -61,6 +74,10 @@ int main(int argc, char** argv) {
   bool divergence = false;
   add_options(app, r, divergence);
   return bq_program::run_command(app, argc, argv, r.json, [&] {
+    if (!r.compare.empty()) {
+      if (r.text.empty()) throw CLI::RequiredError("-f TEXT");
+      return compare_command(r);
+    }
     if (r.model.empty()) throw CLI::RequiredError("-m MODEL");
     if (divergence) {
       if (r.base.empty()) throw CLI::RequiredError("--kl-divergence-base FILE");

@@ -19,11 +19,15 @@ struct request : bq_program::compute_options {
   std::int64_t batch = 2048;            // tokens evaluated at once
   std::string base;                     // base file, written or read
   bq_perplexity::base_form base_form = bq_perplexity::base_form::codes;  // of one that is written
+  std::vector<std::string> compare;                                      // models
+  std::string compare_base;                                              // not given: the first of them
+  std::string plot = "comparison.svg";                                   // empty: none
   bool json = false;
   bq_program::progress_style style = bq_program::progress_style::automatic;
 };
 
 int perplexity_command(const request& r);
 int divergence_command(const request& r);
+int compare_command(const request& r);
 
 }  // namespace bq_perplexity
