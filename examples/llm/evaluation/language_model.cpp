@@ -1,7 +1,6 @@
 #include "language_model.hpp"
 
 #include <algorithm>
-#include <blockquant/error.hpp>
 
 #include "program/digest.hpp"
 
@@ -22,15 +21,7 @@ class hash : public bq_program::digest {
 }  // namespace
 
 language_model::language_model(const std::string& path)
-    : file(path), model(describe(file)), tokenizer(bq_llm::tokenizer::from(file.gguf().metadata())) {
-  if (tokenizer.size() <= model.vocabulary) return;
-  throw bq::error({.code = bq::errc::bad_count,
-                   .message = "the tokeniser has tokens that the model does not know",
-                   .file = path,
-                   .subject = "tokenizer.ggml.tokens",
-                   .expected = std::to_string(model.vocabulary) + " tokens or less",
-                   .found = std::to_string(tokenizer.size())});
-}
+    : file(path), model(describe(file)), tokenizer(bq_llm::tokenizer::from(file.gguf().metadata())) {}
 
 std::uint64_t language_model::fingerprint() const {
   constexpr std::uint64_t most = 64 << 10;

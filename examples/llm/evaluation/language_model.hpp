@@ -9,8 +9,7 @@
 namespace bq_llm {
 
 struct language_model {
-  // Throws as model_file, describe() and tokenizer::from, and errc::bad_count where the tokeniser has more tokens than
-  // the model has embeddings.
+  // Throws as model_file, describe() and tokenizer::from.
   explicit language_model(const std::string& path);
   language_model(const language_model&) = delete;
   language_model& operator=(const language_model&) = delete;

@@ -43,7 +43,8 @@ struct decoder {
 };
 
 // The description of the file's model, by its architecture. The file must outlive it. Throws errc::unsupported_type
-// (an architecture that nobody describes; `expected` lists them), and as model_file.
+// (an architecture that nobody describes; `expected` lists them), errc::bad_shape, errc::out_of_range (hyperparameters
+// that contradict each other, a tokenizer of another number of tokens), and as model_file.
 decoder describe(const model_file& file);
 
 // What all architectures share: sizes, rope keys, and the tensors of the diagram above that are always there.
