@@ -168,9 +168,7 @@ void activations(const table& t, const floats& pool, const floats& more) {
         t.row(std::string(name) + " " + std::to_string(tokens) + " x " + std::to_string(width), s,
               static_cast<double>(n) * bytes);
       };
-      const auto halves = [&](float* out) {
-        return bq::cuda::activation_outputs{.halves = out, .powers = weight.get()};
-      };
+      const auto halves = [&](float* out) { return bq::cuda::activation_outputs{.prepared = {out, tokens, width}}; };
       const auto codes = [&](float* out, std::int64_t group) {
         return bq::cuda::activation_outputs{
             .codes = reinterpret_cast<std::int8_t*>(out), .scales = out + n, .group = group};

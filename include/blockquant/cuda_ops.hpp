@@ -33,14 +33,11 @@ void quantize(type to, element from, const void* weights, std::int64_t rows, std
 void dequantize(type from, const void* blocks, std::int64_t rows, std::int64_t cols, element to, void* out,
                 stream s = nullptr);
 
-// Activations [tokens, cols] in the forms that products and operations take; those whose pointers are set are written.
+// Activations [tokens, cols] in the forms that products and operations take; those whose pointers are set are written,
+// prepared ones only with the same tokens and cols.
 struct activation_outputs {
-  float* values = nullptr;  // [tokens, cols]
-  // f16 [tokens, cols], and for each token the power of two that was divided out: it brings the token's largest
-  // magnitude to [0.5, 1) * 2^14, so that neither range nor precision of f16 matters. 1 for a token of zeros, NaN (and
-  // every half NaN) for one that is not finite.
-  void* halves = nullptr;
-  float* powers = nullptr;  // [tokens]; with halves
+  float* values = nullptr;    // [tokens, cols]
+  activations prepared = {};  // where memory is set: what prepare() makes of the values, bit for bit
   // int8 [tokens, cols] with one scale for `group` columns: value = scale * code, scale = largest magnitude / 127,
   // codes rounded to nearest even. Groups of 32 have the codes and scales of the exact tier on CPUs (bq::activations).
   // A group with NaN or infinity has scale NaN and codes 0, one below 2^-100 scale 0 and codes 0.
@@ -49,8 +46,8 @@ struct activation_outputs {
   std::int64_t group = 32;  // 32, or cols: one scale for each token
 };
 
-// x [tokens, cols] in other forms. cols is a multiple of 4 (of 32 with codes); all pointers but scales and powers are
-// aligned to 16 bytes, here and in the functions below.
+// x [tokens, cols] in other forms. cols is a multiple of 4 (of 32 with codes); all pointers but scales are aligned
+// to 16 bytes, here and in the functions below.
 void convert_activations(const float* x, std::int64_t tokens, std::int64_t cols, const activation_outputs& out,
                          stream s = nullptr);
 

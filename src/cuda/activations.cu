@@ -1,5 +1,5 @@
-// Rows of activations [tokens, cols], computed once and written in every form asked for: f32, f16 under a power of two
-// per token, int8 under a scale per 32 columns or per token. What is computed is a source: x itself, its RMS norm, a
+// Rows of activations [tokens, cols], computed once and written in every form asked for: f32, f16 as products take it,
+// int8 under a scale per 32 columns or per token. What is computed is a source: x itself, its RMS norm, a
 // gated activation.
 //
 // A thread block takes a row, and keeps it in registers between its reductions; where nothing is reduced over the row,
@@ -11,6 +11,8 @@
 #include "arguments.hpp"
 #include "check.hpp"
 #include "half_scale.hpp"
+#include "prepared.hpp"
+#include "row_factor.hpp"
 #include "src/activation_functions.hpp"
 #include "thread_block.cuh"
 
@@ -90,6 +92,11 @@ __device__ std::uint32_t top_of(float4 v) {
   return top;
 }
 
+// The largest finite magnitude of four, as bits.
+__device__ std::uint32_t finite_top_of(float4 v) {
+  return top_of(map(v, [](float e) { return is_finite(e) ? e : 0.0f; }));
+}
+
 // How values with this largest magnitude become int8: value = scale * code.
 struct code_scale {
   float scale, inverse;
@@ -108,9 +115,30 @@ __device__ void store_codes(const activation_outputs& out, std::int64_t at, floa
   *reinterpret_cast<char4*>(out.codes + at) = {s.code(v.x), s.code(v.y), s.code(v.z), s.code(v.w)};
 }
 
+// Four columns of a token as prepared.hpp lays them out, in a row that begins at `to`.
+__device__ void store_prepared(unsigned char* to, int col, float4 v, float factor) {
+  const int quad = col % step_cols / 4, half = col % prepared::pair_cols / step_cols;
+  auto* pairs = reinterpret_cast<__half2*>(to + col / prepared::pair_cols * 64 + quad * 16 + half * 8);
+  pairs[0] = __floats2half2_rn(v.x * factor, v.y * factor);
+  pairs[1] = __floats2half2_rn(v.z * factor, v.w * factor);
+}
+
+// As prepare() chooses it for a token with this largest finite magnitude.
+__device__ int prepared_exponent(std::uint32_t top) {
+  return top == 0 ? 0 : min(normalising_exponent(f32_from_bits(top)) + 14, 126);
+}
+
+struct row_outputs {
+  activation_outputs forms;
+  unsigned char* prepared_rows;  // or null
+  float* factors;
+  int stride;
+};
+
 template <class Source, int Kept>
 __global__ void __launch_bounds__(most_threads)
-    make_rows(const Source source, int cols, int piece, const __grid_constant__ activation_outputs out) {
+    make_rows(const Source source, int cols, int piece, const __grid_constant__ row_outputs to) {
+  const activation_outputs& out = to.forms;
   const std::int64_t row = blockIdx.x;
   const int first = static_cast<int>(blockIdx.y) * piece, last = min(first + piece, cols);
   float4 v[Kept] = {};
@@ -118,15 +146,21 @@ __global__ void __launch_bounds__(most_threads)
   source.template finish<Kept>(v, cols);
 
   const bool codes_by_token = out.codes && out.group == cols;
-  std::uint32_t top = 0;
-  if (out.halves || codes_by_token) {
+  std::uint32_t top = 0, finite_top = 0;
+  if (codes_by_token) {
     for_columns<Kept>(first, last, [&](int i, int) { top = max(top, top_of(v[i])); });
     top = across_block(top, 0u, larger());
   }
-  const half_scale h(top);
+  if (to.prepared_rows) {
+    for_columns<Kept>(first, last, [&](int i, int) { finite_top = max(finite_top, finite_top_of(v[i])); });
+    finite_top = across_block(finite_top, 0u, larger());
+  }
   const code_scale c(top);
-  if (threadIdx.x == 0 && out.halves) out.powers[row] = h.power;
+  const int exponent = prepared_exponent(finite_top);
+  const float factor = power_of_two(exponent);
+  unsigned char* prepared_row = to.prepared_rows + row * to.stride * static_cast<int>(sizeof(__half));
   if (threadIdx.x == 0 && codes_by_token) out.scales[row] = c.scale;
+  if (threadIdx.x == 0 && to.prepared_rows) to.factors[row] = power_of_two(-exponent);
 #pragma unroll
   for (int i = 0; i < Kept; ++i) {
     const int col = first + 4 * (i * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x));
@@ -139,11 +173,12 @@ __global__ void __launch_bounds__(most_threads)
     if (col >= last) continue;
     if (codes_by_token) store_codes(out, at, v[i], c);
     if (out.values) vector_at(out.values, at) = v[i];
-    if (out.halves) {
-      const __half2 low = __floats2half2_rn(v[i].x * h.inverse, v[i].y * h.inverse);
-      const __half2 high = __floats2half2_rn(v[i].z * h.inverse, v[i].w * h.inverse);
-      *reinterpret_cast<uint2*>(static_cast<__half*>(out.halves) + at) =
-          make_uint2(*reinterpret_cast<const std::uint32_t*>(&low), *reinterpret_cast<const std::uint32_t*>(&high));
+    if (to.prepared_rows) store_prepared(prepared_row, col, v[i], factor);
+  }
+  if (to.prepared_rows) {
+    const int end = to.stride - prepared::pair_cols;
+    for (int col = cols + 4 * static_cast<int>(threadIdx.x); col < end; col += 4 * static_cast<int>(blockDim.x)) {
+      store_prepared(prepared_row, col, {}, factor);
     }
   }
 }
@@ -154,9 +189,11 @@ void require_outputs(const activation_outputs& o, std::int64_t tokens, std::int6
   require_shape(cols > 0 && cols <= most_cols && cols % 4 == 0, "activations",
                 "columns in fours, up to " + std::to_string(most_cols), std::to_string(cols));
   if (o.values) require_pointer("values of activations", o.values, 16);
-  if (o.halves) {
-    require_pointer("halves of activations", o.halves, 16);
-    require_pointer("powers of activations", o.powers, alignof(float));
+  if (o.prepared.memory) {
+    require_shape(o.prepared.tokens == tokens && o.prepared.cols == cols, "prepared activations",
+                  std::to_string(tokens) + " x " + std::to_string(cols),
+                  std::to_string(o.prepared.tokens) + " x " + std::to_string(o.prepared.cols));
+    require_pointer("memory of prepared activations", o.prepared.memory, 256);
   }
   if (o.codes) {
     require_shape((o.group == 32 || o.group == cols) && cols % 32 == 0, "group of int8 activations",
@@ -167,7 +204,7 @@ void require_outputs(const activation_outputs& o, std::int64_t tokens, std::int6
 }
 
 template <class Source, int Kept>
-void launch(const Source& source, std::int64_t tokens, int cols, int piece, const activation_outputs& out, stream s) {
+void launch(const Source& source, std::int64_t tokens, int cols, int piece, const row_outputs& out, stream s) {
   const int vectors = (piece + 4 * Kept - 1) / (4 * Kept);  // of one register for each thread
   const dim3 grid(static_cast<unsigned>(tokens), static_cast<unsigned>((cols + piece - 1) / piece));
   make_rows<Source, Kept><<<grid, (vectors + 31) / 32 * 32, 0, s>>>(source, cols, piece, out);
@@ -177,12 +214,17 @@ template <class Source>
 void write_rows(const char* name, const Source& source, std::int64_t tokens, std::int64_t cols,
                 const activation_outputs& out, stream s) {
   if (tokens == 0) return;
-  const bool whole = Source::reduces || out.halves || (out.codes && out.group == cols);
+  const bool whole = Source::reduces || out.prepared.memory || (out.codes && out.group == cols);
   const int n = static_cast<int>(cols), piece = whole ? n : std::min(n, piece_cols);
   const auto run = piece <= 512                 ? launch<Source, 1>
                    : piece <= 16 * most_threads ? launch<Source, 4>
                                                 : launch<Source, most_kept>;
-  run(source, tokens, n, piece, out, s);
+  row_outputs to{out, nullptr, nullptr, 0};
+  if (out.prepared.memory) {
+    const prepared p = view(out.prepared);
+    to = {out, const_cast<unsigned char*>(p.values), const_cast<float*>(p.factors), p.stride};
+  }
+  run(source, tokens, n, piece, to, s);
   check(cudaGetLastError(), name);
 }
 

@@ -7,7 +7,6 @@
 #include <limits>
 
 #include "device.hpp"
-#include "formats/float16.hpp"
 
 namespace {
 
@@ -16,8 +15,8 @@ constexpr float inf = std::numeric_limits<float>::infinity(), not_a_number = std
 // All forms at once.
 struct forms {
   std::int64_t tokens, cols, group;
-  device::array<float> values, powers, scales;
-  device::array<std::uint16_t> halves;
+  device::array<float> values, scales;
+  device::array<std::byte> prepared;
   device::array<std::int8_t> codes;
 
   forms(std::int64_t t, std::int64_t c, std::int64_t g)
@@ -25,23 +24,24 @@ struct forms {
         cols(c),
         group(g),
         values(count(c)),
-        powers(count(1)),
         scales(count(c / g)),
-        halves(count(c)),
+        prepared(bq::cuda::activation_bytes(t, c)),
         codes(count(c)) {}
   std::size_t count(std::int64_t n) const { return static_cast<std::size_t>(tokens * n); }
   bq::cuda::activation_outputs outputs() const {
-    return {values.get(), halves.get(), powers.get(), codes.get(), scales.get(), group};
+    return {values.get(), {prepared.get(), tokens, cols}, codes.get(), scales.get(), group};
   }
 };
 
 // That every form is what the rules in cuda_ops.hpp make of the values.
 void check_forms(const forms& f) {
-  const auto values = f.values.read(), powers = f.powers.read(), scales = f.scales.read();
-  const auto halves = f.halves.read();
+  const device::array<std::byte> expected(bq::cuda::activation_bytes(f.tokens, f.cols));
+  bq::cuda::prepare(f.values.get(), bq::cuda::element::f32, {expected.get(), f.tokens, f.cols});
+  CHECK(f.prepared.read() == expected.read());
+  const auto values = f.values.read(), scales = f.scales.read();
   const auto codes = f.codes.read();
   const auto cols = static_cast<std::size_t>(f.cols), group = static_cast<std::size_t>(f.group);
-  std::size_t wrong_halves = 0, wrong_codes = 0;
+  std::size_t wrong_codes = 0;
   const auto top_of = [&](std::size_t from, std::size_t n) {
     float top = 0;
     for (std::size_t i = from; i < from + n; ++i)
@@ -50,17 +50,6 @@ void check_forms(const forms& f) {
     return top;
   };
   for (std::size_t t = 0; t < static_cast<std::size_t>(f.tokens); ++t) {
-    const float top = top_of(t * cols, cols);
-    const float power = std::isinf(top) ? not_a_number
-                        : top == 0      ? 1.0f
-                                        : std::ldexp(1.0f, std::max(std::ilogb(top) + 127, 14) - 13 - 127);
-    CHECK((powers[t] == power || (std::isnan(power) && std::isnan(powers[t]))));
-    for (std::size_t i = t * cols; i < (t + 1) * cols; ++i) {
-      if (std::isinf(top))
-        wrong_halves += !std::isnan(bq::f16_to_f32(halves[i]));
-      else
-        wrong_halves += halves[i] != bq::f16_from_f32(values[i] / power);
-    }
     for (std::size_t at = t * cols; at < (t + 1) * cols; at += group) {
       const float largest = top_of(at, group);
       const bool tiny = largest < 0x1p-100f, finite = !std::isinf(largest);
@@ -75,7 +64,6 @@ void check_forms(const forms& f) {
       }
     }
   }
-  CHECK(wrong_halves == 0);
   CHECK(wrong_codes == 0);
 }
 
@@ -249,7 +237,7 @@ TEST_CASE("impossible activations are errors before the device is asked") {
   CHECK(code(-1, 32, {.values = x}) == bad_shape);
   CHECK(code(1, 1 << 20, {.values = x}) == bad_shape);
   CHECK(code(1, 32, {.values = x + 1}) == invalid_argument);
-  CHECK(code(1, 32, {.halves = x}) == invalid_argument);
+  CHECK(code(1, 32, {.prepared = {codes, 1, 64}}) == bad_shape);
   CHECK(code(1, 32, {.codes = codes}) == invalid_argument);
   CHECK(code(1, 32, {.codes = codes, .scales = x, .group = 16}) == bad_shape);
   CHECK(code(1, 36, {.codes = codes, .scales = x}) == bad_shape);
