@@ -46,6 +46,7 @@ struct result {
   double gops = 0, gbps = 0;  // 1e9 operations, 1e9 bytes per second; 0 operations where they are not counted
   double max_error = 0;
   std::optional<double> ratio;  // of a peer: its time over this library's
+  std::optional<double> busy;   // the time with a busy neighbour over the quiet one
 };
 
 }  // namespace bq_bench

@@ -27,6 +27,7 @@ constexpr const char* description =
   bq-bench --isa all --tier all --threads 1      what each instruction set and tier is worth
   bq-bench --op quantize,dequantize              conversions instead of products
   bq-bench --cache --rows 1024 --tokens 1        weights that fit the cache, and stay in it
+  bq-bench --neighbour --threads 2 --tokens 64   how much a busy process on one processor costs
   bq-bench --json > here.json                    for programs: an array of objects
 
 Lists are separated by commas; "all" stands for every value. Weights are random, and rotate through more than twice
@@ -136,6 +137,7 @@ int main(int argc, char** argv) {
   list("--threads", t.threads, "default 1,all");
   app.add_flag("--quick", r.quick, "few repetitions: seconds instead of minutes");
   app.add_flag("--cache", r.cached, "one copy of the weights, in the cache where they fit");
+  app.add_flag("--neighbour", r.neighbour, "measure again with a busy process on one processor; medians of 200");
   auto* csv = app.add_flag_callback(
       "--csv", [&s] { s = style::csv; }, "print CSV");
   app.add_flag_callback(

@@ -66,6 +66,8 @@ constexpr column columns[] = {
     {"max_error", [](const result& r, const machine&) { return json(r.max_error); }, "error", 8, error},
     {"ratio", [](const result& r, const machine&) { return r.ratio ? json(*r.ratio) : json(nullptr); }, "ratio", 6,
      factor},
+    {"neighbour_ratio", [](const result& r, const machine&) { return r.busy ? json(*r.busy) : json(nullptr); }, "busy",
+     5, factor},
     {"peer", [](const result& r, const machine&) { return or_null(!r.peer.empty(), r.peer); }, "peer", -1, plain},
     {"cached", [](const result& r, const machine&) { return json(r.setup.cached); }},
     {"repetitions", [](const result& r, const machine&) { return json(r.repetitions); }},

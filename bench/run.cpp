@@ -8,6 +8,7 @@
 #include <map>
 
 #include "measure.hpp"
+#include "neighbour.hpp"
 #include "verify.hpp"
 
 namespace bq_bench {
@@ -85,7 +86,8 @@ std::string_view name(bq::tier t) noexcept {
 
 void run(const request& r, const std::function<void(const result&)>& take) {
   check_shapes(r);
-  const patience limits = r.quick ? patience{.least = 3, .spread = 0.1, .seconds = 0.05} : patience{};
+  patience limits = r.quick ? patience{.least = 3, .spread = 0.1, .seconds = 0.05} : patience{};
+  if (r.neighbour && !r.quick) limits = {.least = 200, .seconds = 0};  // the system deals out time in long turns
   std::map<int, bq::thread_pool> pools;
   for (const int n : r.threads) pools.try_emplace(n, n);
 
@@ -93,6 +95,11 @@ void run(const request& r, const std::function<void(const result&)>& take) {
     const contest event = work.prepare(c, pools.at(c.threads));
     const auto errors = check(c, event);
     const auto timings = measure(event.contestants, limits);
+    std::vector<timing> busy;
+    if (r.neighbour) {
+      const neighbour spinning;
+      busy = measure(event.contestants, limits);
+    }
     for (std::size_t i = 0; i < timings.size(); ++i) {
       const timing& t = timings[i];
       result out;
@@ -105,9 +112,8 @@ void run(const request& r, const std::function<void(const result&)>& take) {
       out.max_error = errors[i];
       out.gops = event.operations / t.median * 1e-9;
       out.gbps = event.bytes / t.median * 1e-9;
-      if (!out.peer.empty()) {
-        out.ratio = t.median / timings.front().median;
-      }
+      if (!out.peer.empty()) out.ratio = t.median / timings.front().median;
+      if (r.neighbour) out.busy = busy[i].median / t.median;
       take(out);
     }
   };

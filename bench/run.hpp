@@ -18,6 +18,7 @@ struct request {
   std::vector<std::int64_t> rows{4096}, cols{4096}, tokens{1, 512};
   std::vector<int> threads;
   bool quick = false, cached = false;
+  bool neighbour = false;  // everything is measured again with a busy neighbour
 };
 
 // The tiers by name.

@@ -33,6 +33,17 @@ namespace bq {
 using all_formats = std::tuple<f32, f16, bf16, q4_0, q4_1, q5_0, q5_1, q8_0, q8_1, q2_K, q3_K, q4_K, q5_K, q6_K, q8_K,
                                iq4_nl, iq4_xs, tq1_0, tq2_0, mxfp4, nvfp4>;
 
+// Those of a tuple with codes, and those without.
+template <class Formats, bool Coded>
+struct part_of;
+template <class... F, bool Coded>
+struct part_of<std::tuple<F...>, Coded> {
+  using formats =
+      decltype(std::tuple_cat(std::conditional_t<coded_format<F> == Coded, std::tuple<F>, std::tuple<>>()...));
+};
+using coded_formats = part_of<all_formats, true>::formats;
+using float_formats = part_of<all_formats, false>::formats;
+
 // visit(F{}) for every format of a tuple, in order.
 template <class Formats = all_formats, class Visit>
 constexpr void for_each_format(Visit&& visit) {

@@ -39,6 +39,16 @@ void gated(activation f, std::span<const float> gate, std::span<const float> up,
 // x = limit * tanh(x / limit), in place. Absolute error below limit * 2^-21.
 void soft_cap(std::span<float> x, float limit, const ops_options& options = {});
 
+// Tokens of x [tokens, cols] for int8 products of the caller's own ("W8A8"), one scale each: x is about
+// codes [tokens, cols] * scales [tokens].
+//   scale = top / 127,  code = x * (127 / top) rounded to nearest even, in f32: -127 to 127;  top = max |x| of the
+//   token
+// A token whose top is below 2^-100 counts as zero: scale and codes 0. One with a NaN or an infinity gets scale NaN and
+// codes 0. The outputs must not overlap x. (Products of this library round by themselves, 32 columns at a time:
+// activations.hpp.)
+void quantize_tokens(std::span<const float> x, std::int64_t tokens, std::int64_t cols, std::span<std::int8_t> codes,
+                     std::span<float> scales, const ops_options& options = {});
+
 // Rotary position embedding (Su et al., RoFormer, 2021): pair i of a head's first `dims` values is turned by
 // position * frequency(i), frequency(i) = base^(-2 i / dims) / factors[i], scaled as `scaling` says.
 enum class rope_pairing {

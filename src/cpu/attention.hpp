@@ -12,6 +12,7 @@
 #include <algorithm>
 
 #include "elementwise.hpp"
+#include "token_codes.hpp"
 
 namespace bq::cpu {
 
@@ -264,8 +265,14 @@ void attend(const attention_task& task, float* scratch) noexcept {
 
 template <class V>
 inline constexpr operations operations_for{
-    rms_norm_rows<V>, gated_elements<V, silu>,      gated_elements<V, gelu>, soft_cap_elements<V>, rope_rows<V>,
-    attend<V>,        attention_kernel<V>::scratch,
+    rms_norm_rows<V>,
+    gated_elements<V, silu>,
+    gated_elements<V, gelu>,
+    soft_cap_elements<V>,
+    rope_rows<V>,
+    token_codes<V>,
+    attend<V>,
+    attention_kernel<V>::scratch,
 };
 
 }  // namespace bq::cpu

@@ -47,13 +47,13 @@ bool has_neon_dotprod() noexcept { return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) 
 
 constexpr isa all[] = {
 #ifdef BLOCKQUANT_X86
-    {"avx512", has_avx512, avx512::kernels, avx512::codecs, avx512::ops},
-    {"avx2", has_avx2, avx2::kernels, avx2::codecs, avx2::ops},
+    {"avx512", has_avx512, avx512::kernels, avx512::floats, avx512::codecs, avx512::ops},
+    {"avx2", has_avx2, avx2::kernels, avx2::floats, avx2::codecs, avx2::ops},
 #endif
 #ifdef BLOCKQUANT_AARCH64
-    {"neon", has_neon_dotprod, neon::kernels, neon::codecs, neon::ops},
+    {"neon", has_neon_dotprod, neon::kernels, neon::floats, neon::codecs, neon::ops},
 #endif
-    {"scalar", always, scalar::kernels, scalar::codecs, scalar::ops},
+    {"scalar", always, scalar::kernels, scalar::floats, scalar::codecs, scalar::ops},
 };
 
 }  // namespace

@@ -35,10 +35,6 @@ using strip_fn = void (*)(const unsigned char* const* rows, bool interleaved, in
 using quantize_fn = void (*)(const float* x, std::int64_t stride, std::int64_t first, std::int64_t last,
                              const activations& out) noexcept;
 
-// One strip in float formats, with the activations as they are, x [tokens, cols]: y [tokens, stride].
-using float_strip_fn = void (*)(const unsigned char* const* rows, std::int64_t cols, const float* x, std::int64_t first,
-                                std::int64_t last, float* y, std::int64_t stride) noexcept;
-
 // Few tokens: `count` rows at w times all tokens: y [tokens, stride].
 using matvec_fn = void (*)(const unsigned char* w, bool interleaved, std::int64_t row_bytes, std::int64_t count,
                            const activations& x, const std::byte* prepared, float* y, std::int64_t stride) noexcept;
@@ -49,14 +45,13 @@ inline constexpr int matvec_tokens[] = {1, 2, 4};
 // Of coded formats, for one tier.
 struct coded_kernels {
   preparation few, many;                                     // of matvec's tokens, and of strip's
-  std::array<matvec_fn, std::size(matvec_tokens)> matvec{};  // null where strip takes any number of tokens
+  std::array<matvec_fn, std::size(matvec_tokens)> matvec{};  // null where strip does
   strip_fn strip = nullptr;
 };
 
 struct format_kernels {
   type id;
-  coded_kernels coded[tiers];  // null for float formats
-  float_strip_fn float_strip;  // null for coded formats
+  coded_kernels coded[tiers];
 
   const coded_kernels& of(tier t) const { return coded[static_cast<int>(t)]; }
 };
@@ -68,7 +63,23 @@ struct kernels {
   int lanes, strip_rows;
   interleave_fn interleave;
   quantize_fn quantize;
-  std::span<const format_kernels> formats;  // in the registry's order
+  std::span<const format_kernels> formats;  // the coded ones, in the registry's order
+};
+
+// The same of a float format, with the activations as they are: x [tokens, cols]. memory: for [strip_rows][panel_cols]
+// and [last - first][strip_rows] floats, aligned to 64 bytes.
+struct float_kernels {
+  type id;
+  void (*matvec[std::size(matvec_tokens)])(const unsigned char* w, std::int64_t row_bytes, std::int64_t count,
+                                           const float* x, std::int64_t cols, std::int64_t tokens, float* y,
+                                           std::int64_t stride) noexcept;
+  void (*strip)(const unsigned char* const* rows, int count, std::int64_t cols, const float* x, std::int64_t first,
+                std::int64_t last, float* memory, float* y, std::int64_t stride) noexcept;
+};
+
+struct float_products {
+  int strip_rows, panel_cols;
+  std::span<const float_kernels> formats;
 };
 
 // quantize: x [rows, cols] to blocks by the reference method; importance null or [cols].
@@ -84,6 +95,7 @@ struct isa {
   const char* name;
   bool (*supported)() noexcept;
   const kernels& (*get)() noexcept;
+  const float_products& (*floats)() noexcept;
   std::span<const codec> (*codecs)() noexcept;  // in the registry's order
   const operations& (*ops)() noexcept;
 };
@@ -95,21 +107,25 @@ const isa& choose(std::string_view name);
 
 namespace bq::scalar {
 const cpu::kernels& kernels() noexcept;
+const cpu::float_products& floats() noexcept;
 std::span<const cpu::codec> codecs() noexcept;
 const cpu::operations& ops() noexcept;
 }  // namespace bq::scalar
 namespace bq::avx2 {
 const cpu::kernels& kernels() noexcept;
+const cpu::float_products& floats() noexcept;
 std::span<const cpu::codec> codecs() noexcept;
 const cpu::operations& ops() noexcept;
 }  // namespace bq::avx2
 namespace bq::avx512 {
 const cpu::kernels& kernels() noexcept;
+const cpu::float_products& floats() noexcept;
 std::span<const cpu::codec> codecs() noexcept;
 const cpu::operations& ops() noexcept;
 }  // namespace bq::avx512
 namespace bq::neon {
 const cpu::kernels& kernels() noexcept;
+const cpu::float_products& floats() noexcept;
 std::span<const cpu::codec> codecs() noexcept;
 const cpu::operations& ops() noexcept;
 }  // namespace bq::neon

@@ -65,32 +65,24 @@ void check(const matrix& w, std::size_t x, std::int64_t tokens, std::size_t y, c
        size(tokens, static_cast<std::uint64_t>(std::max<std::int64_t>(w.rows, 1)), "tokens") * (w.rows > 0), y);
 }
 
-// Memory for what a strip has summed so far, as many times as threads work at once.
+// Memory for what a strip computes on the way, as many times as threads work at once.
 class strip_buffers {
  public:
-  using buffer = std::unique_ptr<float[]>;
-
-  void reserve(std::int64_t floats) {
-    if (floats <= floats_) return;
-    idle_.clear();
-    floats_ = floats;
-  }
-  buffer take() {
+  cpu::aligned_buffer take() {
     const std::lock_guard lock(mutex_);
-    if (idle_.empty()) return std::make_unique_for_overwrite<float[]>(static_cast<std::size_t>(floats_));
-    buffer b = std::move(idle_.back());
+    if (idle_.empty()) return {};
+    cpu::aligned_buffer b = std::move(idle_.back());
     idle_.pop_back();
     return b;
   }
-  void give(buffer b) {
+  void give(cpu::aligned_buffer b) {
     const std::lock_guard lock(mutex_);
     idle_.push_back(std::move(b));
   }
 
  private:
-  std::int64_t floats_ = 0;
   std::mutex mutex_;
-  std::vector<buffer> idle_;
+  std::vector<cpu::aligned_buffer> idle_;
 };
 
 // What all products of a call have in common: the activations as coded and as float formats take them.
@@ -101,72 +93,84 @@ struct operand {
   std::int64_t tokens;
 };
 
-const cpu::format_kernels& kernels_of(type id, const cpu::kernels& kernels) {
-  return *std::find_if(kernels.formats.begin(), kernels.formats.end(),
-                       [&](const cpu::format_kernels& f) { return f.id == id; });
+// The row of a format; null where there is none.
+template <class Kernels>
+const Kernels* row_of(type id, std::span<const Kernels> formats) {
+  const auto row = std::find_if(formats.begin(), formats.end(), [&](const Kernels& f) { return f.id == id; });
+  return row == formats.end() ? nullptr : &*row;
 }
 
 // One product, as tasks that may run in any order.
 class product {
  public:
   // `share`: rows for a task of few tokens.
-  product(const matrix& w, const operand& x, float* y, std::int64_t share, const cpu::kernels& kernels,
-          strip_buffers& buffers)
-      : w_(w), x_(x), y_(y), rows_(w), buffers_(buffers), format_(kernels_of(w.id, kernels)) {
+  product(const matrix& w, const operand& x, float* y, std::int64_t share, const cpu::isa& isa, strip_buffers& buffers)
+      : w_(w), x_(x), y_(y), rows_(w), buffers_(buffers), floats_(row_of(w.id, isa.floats().formats)) {
+    if (!floats_) coded_ = &row_of(w.id, isa.get().formats)->of(x.tier);
     constexpr const auto& few = cpu::matvec_tokens;
-    const auto* const enough = std::lower_bound(std::begin(few), std::end(few), x.tokens);
-    if (!format_.float_strip) coded_ = &format_.of(x.tier);
-    if (coded_ && enough != std::end(few)) matvec_ = coded_->matvec[static_cast<std::size_t>(enough - std::begin(few))];
-    if (matvec_) {
+    const auto which = std::lower_bound(std::begin(few), std::end(few), x.tokens) - std::begin(few);
+    if (which < std::ssize(few) && (floats_ || coded_->matvec[static_cast<std::size_t>(which)])) {
+      few_ = static_cast<int>(which);
       height_ = share;
     } else {
-      height_ = kernels.strip_rows;
-      buffers_.reserve(std::min(x.tokens, tokens_per_task) * height_);
+      height_ = floats_ ? isa.floats().strip_rows : isa.get().strip_rows;
+      const std::int64_t panel = floats_ ? isa.floats().panel_cols : 0;
+      memory_ = static_cast<std::size_t>((panel + std::min(x.tokens, tokens_per_task)) * height_) * sizeof(float);
     }
     pieces_ = (w.rows + height_ - 1) / height_;
   }
 
   // What has to be prepared of the activations; null for float formats.
-  const cpu::preparation* preparation() const { return !coded_ ? nullptr : matvec_ ? &coded_->few : &coded_->many; }
+  const cpu::preparation* preparation() const { return !coded_ ? nullptr : few_ >= 0 ? &coded_->few : &coded_->many; }
   void take(const std::byte* prepared) { prepared_ = prepared; }
 
   std::int64_t tasks() const {
-    return matvec_ ? pieces_ : pieces_ * ((x_.tokens + tokens_per_task - 1) / tokens_per_task);
+    return few_ >= 0 ? pieces_ : pieces_ * ((x_.tokens + tokens_per_task - 1) / tokens_per_task);
   }
 
   void run(std::int64_t task) const {
     const std::int64_t row = task % pieces_ * height_, rows = std::min(height_, w_.rows - row);
-    if (matvec_) {
-      return matvec_(rows_.of(row), w_.interleaved != 0, rows_.bytes, rows, x_.coded, prepared_, y_ + row, w_.rows);
-    }
+    if (few_ >= 0) return run_few(row, rows);
     const std::int64_t first = task / pieces_ * tokens_per_task, last = std::min(first + tokens_per_task, x_.tokens);
     std::array<const unsigned char*, most_strip_rows> pointers;  // the last row stands in for those beyond it
     for (std::int64_t r = 0; r < height_; ++r) {
       pointers[static_cast<std::size_t>(r)] = rows_.of(row + std::min(r, rows - 1));
     }
     float* const y = y_ + first * w_.rows + row;
-    auto sums = buffers_.take();  // dense: in y they may lie powers of two apart
-    if (coded_) {
-      coded_->strip(pointers.data(), w_.interleaved != 0, static_cast<int>(rows), w_.cols, x_.coded, prepared_, first,
-                    last, sums.get(), y, w_.rows);
+    const auto count = static_cast<int>(rows);
+    auto buffer = buffers_.take();
+    auto* const memory = reinterpret_cast<float*>(buffer.reserve(memory_));
+    if (floats_) {
+      floats_->strip(pointers.data(), count, w_.cols, x_.floats, first, last, memory, y, w_.rows);
     } else {
-      format_.float_strip(pointers.data(), w_.cols, x_.floats, first, last, sums.get(), height_);
-      for (std::int64_t t = 0; t < last - first; ++t) std::copy_n(sums.get() + t * height_, rows, y + t * w_.rows);
+      coded_->strip(pointers.data(), w_.interleaved != 0, count, w_.cols, x_.coded, prepared_, first, last, memory, y,
+                    w_.rows);
     }
-    buffers_.give(std::move(sums));
+    buffers_.give(std::move(buffer));
   }
 
  private:
+  void run_few(std::int64_t row, std::int64_t rows) const {
+    const auto which = static_cast<std::size_t>(few_);
+    if (floats_) {
+      floats_->matvec[which](rows_.of(row), rows_.bytes, rows, x_.floats, w_.cols, x_.tokens, y_ + row, w_.rows);
+    } else {
+      coded_->matvec[which](rows_.of(row), w_.interleaved != 0, rows_.bytes, rows, x_.coded, prepared_, y_ + row,
+                            w_.rows);
+    }
+  }
+
   const matrix& w_;
   const operand& x_;
   float* y_;
   const cpu::row_layout rows_;
   strip_buffers& buffers_;
-  const cpu::format_kernels& format_;
+  const cpu::float_kernels* floats_;           // null for coded formats
   const cpu::coded_kernels* coded_ = nullptr;  // null for float formats
-  cpu::matvec_fn matvec_ = nullptr;            // of so few tokens; null for many
+  int few_ = -1;                               // which of the kernels for few tokens; none for many
   const std::byte* prepared_ = nullptr;
   std::int64_t height_, pieces_;  // rows of a task, and such tasks
+  std::size_t memory_ = 0;        // bytes that a task of many tokens takes
 };
 
 }  // namespace
@@ -178,7 +182,7 @@ struct workspace::contents {
   std::vector<product> products;
 
   void run(std::span<const projection> all, const operand& x, const matmul_options& options) {
-    const cpu::kernels& kernels = cpu::choose(options.isa).get();
+    const cpu::isa& isa = cpu::choose(options.isa);
     std::int64_t rows = 0, tasks = 0;
     for (const projection& p : all) rows += p.w.rows;
     // Long enough for prefetching to settle, and short enough to keep all threads busy to the end.
@@ -187,7 +191,7 @@ struct workspace::contents {
     products.clear();
     for (const projection& p : all) {
       if (x.tokens == 0 || p.w.rows == 0) continue;
-      tasks += products.emplace_back(p.w, x, p.y.data(), share, kernels, sums).tasks();
+      tasks += products.emplace_back(p.w, x, p.y.data(), share, isa, sums).tasks();
     }
     prepare(x, options.threads);
     for_each_task(options.threads, tasks, [&](std::size_t i) {
@@ -240,7 +244,7 @@ void matmul(const matrix& w, std::span<const float> x, std::int64_t tokens, std:
   check(w, x.size(), tokens, y.size(), options);
   workspace own;
   workspace::contents& memory = (options.memory ? *options.memory : own).get();
-  if (!kernels_of(w.id, cpu::choose(options.isa).get()).float_strip) memory.own.assign(x, tokens, w.cols, options);
+  if (!row_of(w.id, cpu::choose(options.isa).floats().formats)) memory.own.assign(x, tokens, w.cols, options);
   const projection one{w, y};
   memory.run({&one, 1}, {options.tier, memory.own.view(), x.data(), tokens}, options);
 }

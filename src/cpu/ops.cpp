@@ -1,8 +1,9 @@
-// The entry points rms_norm, gated, soft_cap and apply_rope: argument checks, and the division of rows or elements
-// among threads when there is enough work to pay for it.
+// The entry points rms_norm, gated, soft_cap, quantize_tokens and apply_rope: argument checks, and the division of rows
+// or elements among threads when there is enough work to pay for it.
 #include "blockquant/ops.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <string>
 
 #include "blockquant/error.hpp"
@@ -69,6 +70,24 @@ void soft_cap(std::span<float> x, float limit, const ops_options& options) {
   const cpu::operations& ops = cpu::choose(options.isa).ops();
   for_ranges(static_cast<std::int64_t>(x.size()), 1, options.threads,
              [&](std::int64_t first, std::int64_t last) { ops.soft_cap(x.data() + first, last - first, limit); });
+}
+
+void quantize_tokens(std::span<const float> x, std::int64_t tokens, std::int64_t cols, std::span<std::int8_t> codes,
+                     std::span<float> scales, const ops_options& options) {
+  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  if (tokens < 0 || cols < 1 || tokens > most / cols) {
+    throw error({.code = errc::bad_shape,
+                 .message = "impossible tokens to quantise",
+                 .expected = "0 tokens or more of 1 column or more",
+                 .found = std::to_string(tokens) + " of " + std::to_string(cols)});
+  }
+  same_size("x of quantize_tokens", static_cast<std::size_t>(tokens * cols), x.size());
+  same_size("codes of quantize_tokens", x.size(), codes.size());
+  same_size("scales of quantize_tokens", static_cast<std::size_t>(tokens), scales.size());
+  const cpu::operations& ops = cpu::choose(options.isa).ops();
+  for_ranges(tokens, cols, options.threads, [&](std::int64_t first, std::int64_t last) {
+    ops.token_codes(x.data() + first * cols, last - first, cols, codes.data() + first * cols, scales.data() + first);
+  });
 }
 
 void apply_rope(std::span<float> x, std::int64_t heads, std::int64_t head_dim, const rope_table& table,

@@ -1,5 +1,5 @@
 // What an instruction set offers for include/blockquant/ops.hpp: one function for each operation, derived from the
-// templates in elementwise.hpp and attention.hpp. Functions check nothing and allocate nothing.
+// templates in elementwise.hpp, token_codes.hpp and attention.hpp. Functions check nothing and allocate nothing.
 #pragma once
 #include <cstdint>
 
@@ -34,6 +34,8 @@ struct operations {
   void (*soft_cap)(float* x, std::int64_t n, float limit) noexcept;
   void (*rope)(float* x, std::int64_t tokens, std::int64_t heads, std::int64_t head_dim, std::int64_t dims,
                bool adjacent, const float* cosine, const float* sine) noexcept;
+  void (*token_codes)(const float* x, std::int64_t tokens, std::int64_t cols, std::int8_t* codes,
+                      float* scales) noexcept;
   void (*attention)(const attention_task& task, float* scratch) noexcept;
   std::int64_t (*attention_scratch)(std::int64_t queries, std::int64_t head_dim) noexcept;  // floats
 };

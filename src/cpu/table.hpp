@@ -1,10 +1,9 @@
-// The kernels of one instruction set, folded over the registry. Included by each src/cpu/<isa>/isa.cpp, which is built
-// with that set's flags: all that is instantiated here is named after V.
+// The kernels of one instruction set, folded over the coded formats of the registry. Included by each
+// src/cpu/<isa>/isa.cpp, which is built with that set's flags: all that is instantiated here is named after V.
 #pragma once
 #include <array>
 #include <tuple>
 
-#include "float_product.hpp"
 #include "formats/registry.hpp"
 #include "kernels.hpp"
 #include "matvec.hpp"
@@ -66,28 +65,24 @@ template <panel_kind Kind, int Planes>
 inline constexpr preparation preparation_of{sizeof(prologue<Kind, Planes>), prepare<Kind, Planes>};
 
 // Few tokens have no kernels of their own in the fast tier: the weights' exact values would give other results than the
-// same tokens get among many.
+// same tokens get among many. Nor have they without vectors, for which several tokens at a time are.
 template <class V, coded_format F, tier Tier>
 constexpr coded_kernels coded_kernels_of() {
   constexpr int planes = planes_of<Tier>;
   coded_kernels k{{}, preparation_of<strip_kind<V, F, Tier>, planes>, {}, strip_product<V, F, Tier>};
   if constexpr (Tier != tier::fast) {
     k.few = preparation_of<code_traits<V, F>::kind, planes>;
-    k.matvec = {matvec<V, F, 1, planes>, matvec<V, F, 2, planes>, matvec<V, F, 4, planes>};
+    k.matvec[0] = matvec<V, F, 1, planes>;
+    if constexpr (V::lanes > 1) k.matvec = {k.matvec[0], matvec<V, F, 2, planes>, matvec<V, F, 4, planes>};
   }
   return k;
 }
 
-template <class V, any_format F>
+template <class V, coded_format F>
 constexpr format_kernels kernels_of() {
-  if constexpr (float_format<F>) {
-    return {F::id, {}, float_strip_product<V, F>};
-  } else {
-    return {F::id,
-            {coded_kernels_of<V, F, tier::exact>(), coded_kernels_of<V, F, tier::precise>(),
-             coded_kernels_of<V, F, tier::fast>()},
-            nullptr};
-  }
+  return {F::id,
+          {coded_kernels_of<V, F, tier::exact>(), coded_kernels_of<V, F, tier::precise>(),
+           coded_kernels_of<V, F, tier::fast>()}};
 }
 
 template <class V, class List>
@@ -100,6 +95,6 @@ struct kernel_table<V, std::tuple<F...>> {
 
 template <class V>
 inline constexpr kernels kernels_for{V::lanes, panel<V>::rows, interleave_rows<V>, quantize_activations<V>,
-                                     kernel_table<V, all_formats>::rows};
+                                     kernel_table<V, coded_formats>::rows};
 
 }  // namespace bq::cpu

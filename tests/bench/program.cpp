@@ -85,6 +85,14 @@ TEST_CASE("products: one object for each combination, with consistent numbers") 
   }
 }
 
+TEST_CASE("a busy neighbour adds its ratio") {
+  const auto found = run("--quick --json --neighbour --format q8_0 --rows 64 --cols 256 --tokens 5 --threads 2");
+  REQUIRE_MESSAGE(found.exit_code == 0, found.out);
+  for (const json& row : json::parse(found.out)) CHECK(row.at("neighbour_ratio").get<double>() > 0);
+  for (const json& row : json::parse(run("--quick --json --format q8_0 --rows 64 --cols 256 --tokens 5").out))
+    CHECK(row.at("neighbour_ratio").is_null());
+}
+
 TEST_CASE("conversions have no operations, tier or tokens") {
   const outcome done =
       run("--quick --json --cache --op quantize,dequantize --rows 200 --cols 256 --threads 1 --format q8_0,q2_K");

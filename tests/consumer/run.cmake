@@ -3,7 +3,8 @@
 #   cmake -D MODE=installed|subproject|pkgconfig -D SOURCE=<repository> -D BUILD=<its build folder> -D WORK=<scratch>
 #         -D GENERATOR=<generator> -D COMPILER=<C++ compiler> -P run.cmake
 #
-# `installed` and `pkgconfig` use what `cmake --install` gives, `subproject` builds the library again, as a shared one.
+# `installed` and `pkgconfig` use what `cmake --install` gives, `subproject` builds the library again, as a shared one and,
+# to be quick, without vector instruction sets.
 cmake_minimum_required(VERSION 3.25)
 set(consumer ${SOURCE}/tests/consumer)
 
@@ -22,7 +23,7 @@ file(REMOVE_RECURSE ${WORK})
 file(MAKE_DIRECTORY ${WORK})
 set(configure ${CMAKE_COMMAND} -S ${consumer} -B ${WORK}/build -G ${GENERATOR} -D CMAKE_CXX_COMPILER=${COMPILER})
 if(MODE STREQUAL "subproject")
-  run(${configure} -D BLOCKQUANT_SOURCE_DIR=${SOURCE} -D BUILD_SHARED_LIBS=ON)
+  run(${configure} -D BLOCKQUANT_SOURCE_DIR=${SOURCE} -D BUILD_SHARED_LIBS=ON -D BLOCKQUANT_SIMD=OFF)
 else()
   run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/prefix)
 endif()

@@ -17,6 +17,7 @@ struct isa {
   static constexpr int lanes = 8;
   // Vectors of rows in a strip of weights, and in a tile; vectors that a tile accumulates in.
   static constexpr int strip = 4, tile = 2, accumulators = 8;
+  static constexpr int float_tokens = 3;  // with 4 rows in a tile of floats
 
   // Pairs of products are summed in 16 bits with saturation: unsigned codes must be below 128. Others go as signed
   // bytes, with their sign moved to the activations.
@@ -62,7 +63,7 @@ struct isa {
   BQ_HD static words max(words a, words b) { return _mm256_max_epu32(a, b); }
   BQ_HD static ints round(reals v) { return _mm256_cvtps_epi32(v); }  // to nearest even
 
-  // Lane i of the result combines all lanes of v[i].
+  // Lane i of the result combines all lanes of v[i], as a tree of halves.
   template <class Vector, class Combine>
   BQ_HD static Vector across(const Vector* v, const Combine& combine) {
     Vector half[4];  // 128-bit lane k: what is left of v[4k + i]

@@ -17,6 +17,7 @@ struct isa {
   static constexpr int lanes = 16;
   // Vectors of rows in a strip of weights, and in a tile; vectors that a tile accumulates in.
   static constexpr int strip = 4, tile = 2, accumulators = 16;
+  static constexpr int float_tokens = 6;  // with 4 rows in a tile of floats
 
   // The dot product multiplies unsigned bytes of weights, whatever their range.
   template <int /*code_bits*/>
@@ -55,7 +56,7 @@ struct isa {
   BQ_HD static words max(words a, words b) { return _mm512_max_epu32(a, b); }
   BQ_HD static ints round(reals v) { return _mm512_cvtps_epi32(v); }  // to nearest even
 
-  // Lane i of the result combines all lanes of v[i].
+  // Lane i of the result combines all lanes of v[i], as a tree of halves.
   template <class Vector, class Combine>
   BQ_HD static Vector across(const Vector* v, const Combine& combine) {
     const auto halves = [&](__m512i a, __m512i b) {

@@ -54,6 +54,7 @@ struct isa {
   static constexpr int lanes = 4;
   // 24 accumulators, 6 vectors of weights and one of activations fill 31 of the 32 registers.
   static constexpr int strip = 6, tile = 6, accumulators = 24;
+  static constexpr int float_tokens = 6;  // with 4 rows in a tile of floats
 
   // The dot product multiplies signed bytes, -128 among them.
   template <int /*code_bits*/>
@@ -91,14 +92,16 @@ struct isa {
   BQ_HD static words max(words a, words b) { return vmaxq_u32(a.v, b.v); }
   BQ_HD static ints round(reals r) { return vcvtnq_s32_f32(r.v); }  // to nearest even
 
-  // Lane i of the result combines all lanes of v[i].
+  // Lane i of the result combines all lanes of v[i], as a tree of halves.
   template <class Vector, class Combine>
   BQ_HD static Vector across(const Vector* v, const Combine& combine) {
-    const auto pairs = [&](Vector a, Vector b) {
-      return combine(Vector(__builtin_shufflevector(a.v, b.v, 0, 2, 4, 6)),
-                     Vector(__builtin_shufflevector(a.v, b.v, 1, 3, 5, 7)));
+    const auto halves = [&](Vector a, Vector b) {
+      return combine(Vector(__builtin_shufflevector(a.v, b.v, 0, 1, 4, 5)),
+                     Vector(__builtin_shufflevector(a.v, b.v, 2, 3, 6, 7)));
     };
-    return pairs(pairs(v[0], v[1]), pairs(v[2], v[3]));
+    const Vector a = halves(v[0], v[1]), b = halves(v[2], v[3]);
+    return combine(Vector(__builtin_shufflevector(a.v, b.v, 0, 2, 4, 6)),
+                   Vector(__builtin_shufflevector(a.v, b.v, 1, 3, 5, 7)));
   }
 
   // The low bytes of 32 lanes.

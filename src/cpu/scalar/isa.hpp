@@ -15,6 +15,7 @@ struct isa {
   static constexpr int lanes = 1;
   // Vectors of rows in a strip of weights, and in a tile; vectors that a tile accumulates in.
   static constexpr int strip = 8, tile = 2, accumulators = 4;
+  static constexpr int float_tokens = 2;  // with 4 rows in a tile of floats
 
   template <int /*code_bits*/>
   static constexpr bool unsigned_weights = true;
@@ -51,7 +52,7 @@ struct isa {
   // To nearest even, below 2^22: the sum has no fraction bits.
   BQ_HD static ints round(reals v) { return static_cast<ints>(f32_to_bits(v + 12582912.0f)) - 0x4b400000; }
 
-  // Lane i of the result combines all lanes of v[i].
+  // Lane i of the result combines all lanes of v[i], as a tree of halves.
   template <class Vector, class Combine>
   BQ_HD static Vector across(const Vector* v, const Combine&) {
     return *v;
