@@ -13,11 +13,11 @@ TEST_CASE("products with interleaved weights have the same bits") {
       for (const std::string_view isa : bq::isas()) {
         INFO(std::string(isa) << ", " << rows << " rows, " << tokens << " tokens");
         const bq::matmul_options options{.threads = &threads, .isa = isa};
-        const guarded<std::byte> memory(bq::interleaved_bytes(p.w(), options));
+        const test::guarded<std::byte> memory(bq::interleaved_bytes(p.w(), options));
         const bq::matrix w = bq::interleave(p.w(), memory.span(), options);
         CHECK((w.interleaved > 0) == t.quantized);
         for (const bq::tier tier : {bq::tier::exact, bq::tier::precise, bq::tier::fast}) {
-          guarded<float> y(static_cast<std::size_t>(rows * tokens));
+          test::guarded<float> y(static_cast<std::size_t>(rows * tokens));
           bq::matmul(w, p.x.span(), tokens, y.span(), {.tier = tier, .threads = &threads, .isa = isa});
           CHECK(same_bits({y.span().begin(), y.span().end()}, p.product({.tier = tier})));
         }
