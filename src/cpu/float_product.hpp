@@ -203,7 +203,8 @@ void float_strip(const unsigned char* const* rows, int count, std::int64_t cols,
     };
     std::int64_t t = first;
     for (; t + tokens <= last; t += tokens) multiply(std::integral_constant<int, tokens>(), t);
-    for (; t < last; ++t) multiply(std::integral_constant<int, 1>(), t);
+    for (; t + 2 <= last; t += 2) multiply(std::integral_constant<int, 2>(), t);
+    if (t < last) multiply(std::integral_constant<int, 1>(), t);
   }
   for (std::int64_t t = 0; t < last - first; ++t) std::copy_n(sums + t * height, count, y + t * stride);
 }
