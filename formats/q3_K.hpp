@@ -34,7 +34,7 @@ struct q3_K {
 
   template <class S>
   BQ_HD static auto codes(const S& s, int w) {
-    return s.template plane<2, 32>(32, w) | s.template plane<1, 32>(0, w) << 2;
+    return s.template plane<2, 32>(32, w) | s.template plane_at<1, 32, 2>(0, w);
   }
   template <class S>
   BQ_HD static auto d(const S& s, int) {

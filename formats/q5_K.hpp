@@ -31,7 +31,7 @@ struct q5_K {
 
   template <class S>
   BQ_HD static auto codes(const S& s, int w) {
-    return s.template plane<4, 32>(48, w) | s.template plane<1, 32>(16, w) << 4;
+    return s.template plane<4, 32>(48, w) | s.template plane_at<1, 32, 4>(16, w);
   }
   template <class S>
   BQ_HD static auto d(const S& s, int) {

@@ -32,7 +32,7 @@ struct q6_K {
 
   template <class S>
   BQ_HD static auto codes(const S& s, int w) {
-    return s.template plane<4, 64>(0, w) | s.template plane<2, 32>(128, w) << 4;
+    return s.template plane<4, 64>(0, w) | s.template plane_at<2, 32, 4>(128, w);
   }
   template <class S>
   BQ_HD static auto d(const S& s, int) {

@@ -35,6 +35,16 @@ struct word_access {
     const int chunk = w / (words * planes), plane = w / words % planes, k = w % words;
     return self().load(offset + chunk * Bytes + 4 * k) >> (Bits * plane) & mask;
   }
+  // The same, with bit At of every byte as the lowest: one shift less than plane() << At. Bytes >= 16.
+  template <int Bits, int Bytes, int At>
+  BQ_HD auto plane_at(int offset, int w) const {
+    static_assert(Bytes >= 16);
+    constexpr int words = Bytes / 4, planes = 8 / Bits;
+    constexpr std::uint32_t mask = 0x01010101u * ((1u << Bits) - 1) << At;
+    const int chunk = w / (words * planes), shift = Bits * (w / words % planes) - At;
+    const auto word = self().load(offset + chunk * Bytes + 4 * (w % words));
+    return (shift > 0 ? word >> shift : shift < 0 ? word << -shift : word) & mask;
+  }
 
   // One bit per weight, in order, for 32 weights: bit 4w+j of the field becomes bit 0 of byte j.
   BQ_HD auto spread(int offset, int w) const {

@@ -155,14 +155,23 @@ template <class V, coded_format F, class Each>
 BQ_HD void for_blocks(const unsigned char* words, int blocks, const Each& f) {
   constexpr int bytes = sizeof(typename F::block), phases = 4 / std::gcd(bytes, 4);
   const auto at = [&](int b) { return words + b * bytes / 4 * 4 * V::lanes; };
-  for (int b = 0; b < blocks; b += phases) {
-    f(row_source<V, 0>(at(b)), b);
-    if constexpr (phases > 1) {
-      if (b + 1 < blocks) f(row_source<V, bytes % 4>(at(b + 1)), b + 1);
+  if constexpr (phases == 2 && F::block_size == 256) {
+    // Words that are read several times are cheaper to shift once.
+    alignas(64) unsigned char aligned[(bytes + 2) * V::lanes];
+    for (int b = 0; b < blocks; ++b) {
+      if (b % 2 != 0) realign<V, bytes % 4, bytes>(at(b), aligned);
+      f(row_source<V, 0>(b % 2 != 0 ? aligned : at(b)), b);
     }
-    if constexpr (phases > 2) {
-      if (b + 2 < blocks) f(row_source<V, 2 * bytes % 4>(at(b + 2)), b + 2);
-      if (b + 3 < blocks) f(row_source<V, 3 * bytes % 4>(at(b + 3)), b + 3);
+  } else {
+    for (int b = 0; b < blocks; b += phases) {
+      f(row_source<V, 0>(at(b)), b);
+      if constexpr (phases > 1) {
+        if (b + 1 < blocks) f(row_source<V, bytes % 4>(at(b + 1)), b + 1);
+      }
+      if constexpr (phases > 2) {
+        if (b + 2 < blocks) f(row_source<V, 2 * bytes % 4>(at(b + 2)), b + 2);
+        if (b + 3 < blocks) f(row_source<V, 3 * bytes % 4>(at(b + 3)), b + 3);
+      }
     }
   }
 }

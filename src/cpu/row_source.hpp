@@ -59,6 +59,16 @@ struct row_source : row_reads<row_source<V, Phase>, V> {
   BQ_HD words word(int offset) const { return V::load32(base + (Phase + offset) / 4 * 4 * lanes); }
 };
 
+// The block of `Bytes` bytes that begins `Phase` bytes into the word at `base`, from the beginning of a word on.
+template <class V, int Phase, int Bytes>
+BQ_HD void realign(const unsigned char* base, unsigned char* out) {
+  static_assert(Bytes % 4 == 2);
+  const row_source<V, Phase> s(base);
+#pragma GCC unroll 64
+  for (int offset = 0; offset < Bytes - 2; offset += 4) V::store(out + V::lanes * offset, s.load(offset));
+  V::store(out + V::lanes * (Bytes - 2), s.load16(Bytes - 2));
+}
+
 // Bytes [at, at + bytes) of V::lanes rows as [words][lanes] at `out`; bytes >= 16. What fills up the last word is zero.
 template <class V>
 BQ_HD void interleave(const unsigned char* const* rows, std::int64_t at, int bytes, unsigned char* out) {
