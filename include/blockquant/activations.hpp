@@ -32,8 +32,8 @@ class activations {
   // The same where x has yet to be written: write(first, last) writes tokens [first, last) of it, on any thread, and
   // they are rounded while they are in the cache. A norm or a gated activation needs no pass of its own this way.
   using writer = std::function<void(std::int64_t first, std::int64_t last)>;
-  void assign(std::span<const float> x, std::int64_t tokens, std::int64_t cols, const writer& write,
-              const matmul_options& options = {});
+  void assign_written(std::span<const float> x, std::int64_t tokens, std::int64_t cols, const writer& write,
+                      const matmul_options& options = {});
 
   std::int64_t tokens() const noexcept;
   std::int64_t cols() const noexcept;

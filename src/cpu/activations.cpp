@@ -51,11 +51,11 @@ activations& activations::operator=(activations&& other) noexcept = default;
 
 void activations::assign(std::span<const float> x, std::int64_t tokens, std::int64_t cols,
                          const matmul_options& options) {
-  assign(x, tokens, cols, nullptr, options);
+  assign_written(x, tokens, cols, nullptr, options);
 }
 
-void activations::assign(std::span<const float> x, std::int64_t tokens, std::int64_t cols, const writer& write,
-                         const matmul_options& options) {
+void activations::assign_written(std::span<const float> x, std::int64_t tokens, std::int64_t cols, const writer& write,
+                                 const matmul_options& options) {
   if (!contents_) contents_ = std::make_unique<contents>();
   contents& c = *contents_;
   c.view = {};

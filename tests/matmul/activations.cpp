@@ -75,13 +75,13 @@ TEST_CASE("activations that are written as they are prepared have the bits of th
       for (std::int64_t t = first; t < last; ++t) ++written[static_cast<std::size_t>(t)];
       std::copy(p.x.span().begin() + first * 64, p.x.span().begin() + last * 64, x.begin() + first * 64);
     };
-    prepared.assign(x, 50, 64, write, {.threads = &threads});
+    prepared.assign_written(x, 50, 64, write, {.threads = &threads});
     CHECK(written == std::vector<int>(50, 1));
     CHECK(same_bits(product(p, prepared, {}), p.product()));
   }
   bq::activations prepared;
   std::vector<float> x(64);
-  CHECK_THROWS_AS(prepared.assign(x, 1, 64, [](std::int64_t, std::int64_t) { throw 1; }), int);
+  CHECK_THROWS_AS(prepared.assign_written(x, 1, 64, [](std::int64_t, std::int64_t) { throw 1; }), int);
   CHECK(prepared.tokens() == 0);
 }
 

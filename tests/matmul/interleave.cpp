@@ -8,7 +8,8 @@ TEST_CASE("products with interleaved weights have the same bits") {
   bq::thread_pool threads(2);
   for (const bq::type_info& t : bq::types()) {
     INFO(std::string(t.name));
-    for (const auto& [rows, tokens] : {std::pair{1, 1}, {17, 2}, {70, 4}, {150, 1}, {65, 13}}) {
+    for (const auto& shape : {std::pair{1, 1}, {17, 2}, {70, 4}, {150, 1}, {65, 13}}) {
+      const int rows = shape.first, tokens = shape.second;
       const problem p(t.id, rows, t.quantized ? 3 * 256 : 100, tokens);
       for (const std::string_view isa : bq::isas()) {
         INFO(std::string(isa) << ", " << rows << " rows, " << tokens << " tokens");
