@@ -23,10 +23,12 @@ namespace {
 constexpr int piece_cols = 1024, most_threads = 1024, most_kept = 8;
 constexpr std::int64_t most_cols = 4 * most_threads * most_kept;
 
-BQ_HD float4 map(float4 a, float4 b, auto f) { return {f(a.x, b.x), f(a.y, b.y), f(a.z, b.z), f(a.w, b.w)}; }
-BQ_HD float4 map(float4 a, auto f) { return {f(a.x), f(a.y), f(a.z), f(a.w)}; }
-__device__ const float4& vector_at(const float* p, std::int64_t i) { return *reinterpret_cast<const float4*>(p + i); }
-__device__ float4& vector_at(float* p, std::int64_t i) { return *reinterpret_cast<float4*>(p + i); }
+__device__ float4 map(float4 a, float4 b, auto f) { return {f(a.x, b.x), f(a.y, b.y), f(a.z, b.z), f(a.w, b.w)}; }
+__device__ float4 map(float4 a, auto f) { return {f(a.x), f(a.y), f(a.z), f(a.w)}; }
+__device__ inline const float4& vector_at(const float* p, std::int64_t i) {
+  return *reinterpret_cast<const float4*>(p + i);
+}
+__device__ inline float4& vector_at(float* p, std::int64_t i) { return *reinterpret_cast<float4*>(p + i); }
 
 // Columns of this thread: element(i, column) for those in [first, last).
 template <int Kept>
@@ -83,7 +85,7 @@ struct norm_source {
 };
 
 // Largest magnitude of four, as bits: NaN is larger than everything.
-__device__ std::uint32_t top_of(float4 v) {
+__device__ inline std::uint32_t top_of(float4 v) {
   std::uint32_t top = 0;
   map(v, [&](float e) {
     top = max(top, f32_to_bits(e) & 0x7fffffffu);
@@ -93,7 +95,7 @@ __device__ std::uint32_t top_of(float4 v) {
 }
 
 // The largest finite magnitude of four, as bits.
-__device__ std::uint32_t finite_top_of(float4 v) {
+__device__ inline std::uint32_t finite_top_of(float4 v) {
   return top_of(map(v, [](float e) { return is_finite(e) ? e : 0.0f; }));
 }
 
@@ -111,12 +113,12 @@ struct code_scale {
   }
 };
 
-__device__ void store_codes(const activation_outputs& out, std::int64_t at, float4 v, const code_scale& s) {
+__device__ inline void store_codes(const activation_outputs& out, std::int64_t at, float4 v, const code_scale& s) {
   *reinterpret_cast<char4*>(out.codes + at) = {s.code(v.x), s.code(v.y), s.code(v.z), s.code(v.w)};
 }
 
 // Four columns of a token as prepared.hpp lays them out, in a row that begins at `to`.
-__device__ void store_prepared(unsigned char* to, int col, float4 v, float factor) {
+__device__ inline void store_prepared(unsigned char* to, int col, float4 v, float factor) {
   const int quad = col % step_cols / 4, half = col % prepared::pair_cols / step_cols;
   auto* pairs = reinterpret_cast<__half2*>(to + col / prepared::pair_cols * 64 + quad * 16 + half * 8);
   pairs[0] = __floats2half2_rn(v.x * factor, v.y * factor);
@@ -124,7 +126,7 @@ __device__ void store_prepared(unsigned char* to, int col, float4 v, float facto
 }
 
 // As prepare() chooses it for a token with this largest finite magnitude.
-__device__ int prepared_exponent(std::uint32_t top) {
+__device__ inline int prepared_exponent(std::uint32_t top) {
   return top == 0 ? 0 : min(normalising_exponent(f32_from_bits(top)) + 14, 126);
 }
 

@@ -13,15 +13,15 @@ namespace {
 
 constexpr int threads = 512;
 
-__device__ float to_f32(float x) { return x; }
-__device__ float to_f32(__half x) { return __half2float(x); }
+__device__ inline float to_f32(float x) { return x; }
+__device__ inline float to_f32(__half x) { return __half2float(x); }
 struct bf16_bits {
   std::uint16_t bits;
 };
-__device__ float to_f32(bf16_bits x) { return bf16_to_f32(x.bits); }
+__device__ inline float to_f32(bf16_bits x) { return bf16_to_f32(x.bits); }
 
 // All threads get the largest of all.
-__device__ float block_max(float x) {
+__device__ inline float block_max(float x) {
   __shared__ float tops[threads / 32];
   for (int step = 16; step > 0; step /= 2) x = fmaxf(x, __shfl_xor_sync(~0u, x, step));
   if (threadIdx.x % 32 == 0) tops[threadIdx.x / 32] = x;
