@@ -33,8 +33,8 @@ struct thread_pool::state {  // NOLINT(clang-analyzer-optin.performance.Padding)
   bool patient = false;  // there is a processor for every thread: looking takes nobody's time
   const std::function<void(std::size_t)>* task = nullptr;
   std::size_t count = 0;
-  alignas(64) std::atomic<std::size_t> next{0};
-  std::mutex mutex;  // of failure
+  std::mutex mutex;  // of failure; it also keeps the gate and the counter a cache line apart
+  std::atomic<std::size_t> next{0};
   std::exception_ptr failure;
   std::vector<std::thread> workers;
 

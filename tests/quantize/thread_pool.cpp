@@ -4,7 +4,9 @@
 #include <atomic>
 #include <blockquant/error.hpp>
 #include <blockquant/parallel.hpp>
+#include <chrono>
 #include <stdexcept>
+#include <thread>
 #include <vector>
 
 TEST_CASE("every task runs exactly once, run after run") {
@@ -20,6 +22,20 @@ TEST_CASE("every task runs exactly once, run after run") {
         CHECK(once);
       }
     }
+  }
+}
+
+TEST_CASE("workers that have gone to sleep come back, and run() waits for those that take long") {
+  using std::chrono::milliseconds;
+  bq::thread_pool pool(3);
+  for (int again = 0; again < 10; ++again) {
+    std::this_thread::sleep_for(milliseconds(2));
+    std::atomic<int> ended = 0;
+    pool.run(3, [&](std::size_t) {
+      std::this_thread::sleep_for(milliseconds(1));
+      ++ended;
+    });
+    CHECK(ended == 3);
   }
 }
 
