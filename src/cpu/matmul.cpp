@@ -23,7 +23,9 @@ namespace bq {
 
 namespace {
 
-constexpr std::int64_t tokens_per_task = 512;  // a strip's outputs for them stay in the second-level cache
+// Of a strip: the outputs for the most stay in the second-level cache, with the fewest the weights' unpacking still
+// counts little.
+constexpr std::int64_t most_tokens = 512, fewest_tokens = 128;
 constexpr std::int64_t rows_per_matvec = 64;
 constexpr std::int64_t tokens_per_preparation = 64;
 constexpr int most_strip_rows = 64;
@@ -100,23 +102,36 @@ const Kernels* row_of(type id, std::span<const Kernels> formats) {
   return row == formats.end() ? nullptr : &*row;
 }
 
+// What a task takes: so many rows where there are few tokens, else so many tokens.
+struct task_size {
+  std::int64_t rows, tokens;
+
+  // Small enough that there are `pieces` tasks for so many rows in all, if that does not make them too small.
+  task_size(std::int64_t all_rows, std::int64_t all_tokens, std::int64_t strip_rows, std::int64_t pieces)
+      : rows(std::max(rows_per_matvec, (all_rows / pieces + 15) / 16 * 16)), tokens(most_tokens) {
+    const std::int64_t strips = (all_rows + strip_rows - 1) / strip_rows;
+    while (tokens > fewest_tokens && strips * ((all_tokens + tokens - 1) / tokens) < pieces) tokens /= 2;
+  }
+};
+
 // One product, as tasks that may run in any order.
 class product {
  public:
-  // `share`: rows for a task of few tokens.
-  product(const matrix& w, const operand& x, float* y, std::int64_t share, const cpu::isa& isa, strip_buffers& buffers)
+  product(const matrix& w, const operand& x, float* y, const task_size& size, const cpu::isa& isa,
+          strip_buffers& buffers)
       : w_(w), x_(x), y_(y), rows_(w), buffers_(buffers), floats_(row_of(w.id, isa.floats().formats)) {
     if (!floats_) coded_ = &row_of(w.id, isa.get().formats)->of(x.tier);
     constexpr const auto& few = cpu::matvec_tokens;
     const auto which = std::lower_bound(std::begin(few), std::end(few), x.tokens) - std::begin(few);
     if (which < std::ssize(few) && (floats_ || coded_->matvec[static_cast<std::size_t>(which)])) {
       few_ = static_cast<int>(which);
-      height_ = share;
+      height_ = size.rows;
     } else {
       height_ = floats_ ? isa.floats().strip_rows : isa.get().strip_rows;
       const std::int64_t panel = floats_ ? isa.floats().panel_cols : 0;
-      memory_ = static_cast<std::size_t>((panel + std::min(x.tokens, tokens_per_task)) * height_) * sizeof(float);
+      memory_ = static_cast<std::size_t>((panel + std::min(x.tokens, size.tokens)) * height_) * sizeof(float);
     }
+    tokens_ = size.tokens;
     pieces_ = (w.rows + height_ - 1) / height_;
   }
 
@@ -124,14 +139,12 @@ class product {
   const cpu::preparation* preparation() const { return !coded_ ? nullptr : few_ >= 0 ? &coded_->few : &coded_->many; }
   void take(const std::byte* prepared) { prepared_ = prepared; }
 
-  std::int64_t tasks() const {
-    return few_ >= 0 ? pieces_ : pieces_ * ((x_.tokens + tokens_per_task - 1) / tokens_per_task);
-  }
+  std::int64_t tasks() const { return few_ >= 0 ? pieces_ : pieces_ * ((x_.tokens + tokens_ - 1) / tokens_); }
 
   void run(std::int64_t task) const {
     const std::int64_t row = task % pieces_ * height_, rows = std::min(height_, w_.rows - row);
     if (few_ >= 0) return run_few(row, rows);
-    const std::int64_t first = task / pieces_ * tokens_per_task, last = std::min(first + tokens_per_task, x_.tokens);
+    const std::int64_t first = task / pieces_ * tokens_, last = std::min(first + tokens_, x_.tokens);
     std::array<const unsigned char*, most_strip_rows> pointers;  // the last row stands in for those beyond it
     for (std::int64_t r = 0; r < height_; ++r) {
       pointers[static_cast<std::size_t>(r)] = rows_.of(row + std::min(r, rows - 1));
@@ -169,7 +182,8 @@ class product {
   const cpu::coded_kernels* coded_ = nullptr;  // null for float formats
   int few_ = -1;                               // which of the kernels for few tokens; none for many
   const std::byte* prepared_ = nullptr;
-  std::int64_t height_, pieces_;  // rows of a task, and such tasks
+  std::int64_t height_, pieces_;  // rows of a task, and how many it takes
+  std::int64_t tokens_;           // of a task of many
   std::size_t memory_ = 0;        // bytes that a task of many tokens takes
 };
 
@@ -187,11 +201,11 @@ struct workspace::contents {
     for (const projection& p : all) rows += p.w.rows;
     // Long enough for prefetching to settle, and short enough to keep all threads busy to the end.
     const std::int64_t pieces = options.threads ? 8 * options.threads->concurrency() : 1;
-    const std::int64_t share = std::max(rows_per_matvec, (rows / pieces + 15) / 16 * 16);
+    const task_size size(rows, x.tokens, isa.get().strip_rows, pieces);
     products.clear();
     for (const projection& p : all) {
       if (x.tokens == 0 || p.w.rows == 0) continue;
-      tasks += products.emplace_back(p.w, x, p.y.data(), share, isa, sums).tasks();
+      tasks += products.emplace_back(p.w, x, p.y.data(), size, isa, sums).tasks();
     }
     prepare(x, options.threads);
     for_each_task(options.threads, tasks, [&](std::size_t i) {
