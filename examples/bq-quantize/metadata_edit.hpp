@@ -9,10 +9,12 @@
 #include <string_view>
 #include <vector>
 
-#include "imatrix.hpp"
+#include "imatrix/imatrix.hpp"
 #include "mix.hpp"
 
 namespace bq_quantize {
+
+using bq_llm::imatrix;
 
 struct override_kv {
   std::string key;

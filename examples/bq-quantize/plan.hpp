@@ -14,12 +14,14 @@
 #include <string>
 #include <vector>
 
-#include "imatrix.hpp"
+#include "imatrix/imatrix.hpp"
 #include "metadata_edit.hpp"
 #include "mix.hpp"
 #include "rules.hpp"
 
 namespace bq_quantize {
+
+using bq_llm::imatrix;
 
 struct plan_options {
   const bq_quantize::target* target = nullptr;  // required

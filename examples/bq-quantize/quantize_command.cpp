@@ -9,7 +9,7 @@
 #include <optional>
 
 #include "digest.hpp"
-#include "imatrix.hpp"
+#include "imatrix/imatrix.hpp"
 #include "mix.hpp"
 #include "plan.hpp"
 #include "report.hpp"

@@ -8,11 +8,13 @@
 #include <optional>
 #include <vector>
 
-#include "imatrix.hpp"
+#include "imatrix/imatrix.hpp"
 #include "plan.hpp"
 #include "program/progress.hpp"
 
 namespace bq_quantize {
+
+using bq_llm::imatrix;
 
 struct run_options {
   std::uint64_t max_memory = 0;  // bytes for buffers, all threads together; 0: 14 MiB per thread

@@ -9,9 +9,9 @@
 
 #include "described_model.hpp"
 #include "error_code.hpp"
-#include "imatrix.hpp"
+#include "imatrix/imatrix.hpp"
 
-using namespace bq_quantize;
+using bq_llm::imatrix;
 using bq_quantize_test::code_of;
 using bq_quantize_test::error_of;
 using bq_quantize_test::imatrix_file;

@@ -66,7 +66,7 @@ window_evaluator::window_evaluator(const decoder& model, const window_set& windo
 }
 
 void window_evaluator::run(std::int64_t first, std::int64_t count) {
-  first_ = first;
+  first_ = first, count_ = count;
   std::vector<std::vector<int>> tokens;
   for (std::int64_t w = 0; w < count; ++w) {
     const auto text = windows_.window(first + w);
@@ -99,6 +99,10 @@ std::span<const float> window_evaluator::logits(std::int64_t window, std::int64_
   logits_.resize(index(n * model_.vocabulary));
   evaluator_.logits(std::span(hidden_).subspan(index(row * model_.embedding), index(n * model_.embedding)), logits_);
   return logits_;
+}
+
+std::span<const float> window_evaluator::hidden() const {
+  return std::span(hidden_).first(index(count_ * windows_.scored() * model_.embedding));
 }
 
 void for_each_logits(window_evaluator& of, const window_set& windows, const logits_visitor& visit,

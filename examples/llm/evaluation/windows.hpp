@@ -62,13 +62,15 @@ class window_evaluator {
 
   // Logits of scored positions [position, position + n) of one of those windows: [n, vocabulary], until the next call.
   std::span<const float> logits(std::int64_t window, std::int64_t position, std::int64_t n);
+  // What the logits of the last run's scored positions are computed from: [windows, scored, embedding].
+  std::span<const float> hidden() const;
   std::int64_t logits_at_once() const { return rows_; }  // positions that are best asked for in one call
 
  private:
   const decoder& model_;
   const window_set& windows_;
   const window_evaluator_options options_;
-  std::int64_t at_once_, rows_, first_ = 0;
+  std::int64_t at_once_, rows_, first_ = 0, count_ = 0;
   evaluator evaluator_;
   std::optional<kv_cache> cache_;
   std::vector<float> hidden_;  // [at_once, scored, embedding]

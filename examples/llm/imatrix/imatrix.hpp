@@ -1,5 +1,5 @@
-// Importance matrices: the mean squared activation per column of a weight matrix, measured by llama-imatrix on sample
-// text. Reads both of its file forms, and gives the numbers that llama-quantize would use, bit for bit:
+// Importance matrices: the mean squared activation per column of a weight matrix, measured on sample text by bq-imatrix
+// or llama-imatrix. Reads both of its file forms, and gives the numbers that llama-quantize would use, bit for bit:
 //
 //   GGUF    tensors NAME.in_sum2 [cols, experts] and NAME.counts [1, experts]: importance = in_sum2 / count, 1 where
 //   count is 0;
@@ -21,7 +21,7 @@
 #include <string_view>
 #include <vector>
 
-namespace bq_quantize {
+namespace bq_llm {
 
 class imatrix {
  public:
@@ -40,11 +40,17 @@ class imatrix {
   // errc::io, errc::file_changed.
   std::vector<float> load(std::string_view name) const;
 
+  // How much text an entry was measured on, expert by expert: tokens in the GGUF form; one number of calls (chunks of
+  // text) in the legacy form. Empty when there is no entry. Thread safe.
+  std::vector<float> counts(std::string_view name) const;
+
   std::vector<std::string> names() const;
   std::size_t size() const noexcept { return entries_.size(); }
   const std::string& path() const noexcept { return path_; }
   const std::vector<std::string>& datasets() const noexcept { return datasets_; }
-  std::int64_t chunks() const noexcept { return chunks_; }  // of sample text, 0 when unknown
+  std::int64_t chunks() const noexcept { return chunks_; }          // of sample text, 0 when unknown
+  std::int64_t chunk_size() const noexcept { return chunk_size_; }  // tokens; 0 when unknown: the legacy form
+  bool legacy() const noexcept { return !model_; }
 
  private:
   struct entry {
@@ -65,7 +71,7 @@ class imatrix {
   std::optional<bq::gguf::model> model_;  // GGUF form
   std::map<std::string, entry, std::less<>> entries_;
   std::vector<std::string> datasets_;
-  std::int64_t chunks_ = 0;
+  std::int64_t chunks_ = 0, chunk_size_ = 0;
 };
 
-}  // namespace bq_quantize
+}  // namespace bq_llm

@@ -6,13 +6,13 @@
 #include <algorithm>
 #include <array>
 #include <blockquant/error.hpp>
-#include <cerrno>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
-#include <system_error>
 
-namespace bq_quantize {
+#include "program/file_reader.hpp"
+
+namespace bq_llm {
 namespace {
 
 constexpr std::uint64_t piece = 1 << 16;  // floats read at a time
@@ -27,68 +27,6 @@ bq::error bad_entry(const std::string& file, std::string_view name, std::string 
                     .expected = std::move(expected),
                     .found = std::move(found)});
 }
-
-// Reads the legacy form; every length is checked against what is left of the file.
-class legacy_reader {
- public:
-  explicit legacy_reader(const std::string& path) : path_(path), file_(path, std::ios::binary) {
-    if (!file_) fail_to_read();
-    size_ = std::filesystem::file_size(path);
-  }
-
-  std::uint64_t position() const { return position_; }
-  std::uint64_t left() const { return size_ - position_; }
-
-  std::int32_t number(const char* what) {
-    std::int32_t n = 0;
-    need(sizeof n, what);
-    read(&n, sizeof n);
-    return n;
-  }
-  std::string text(const char* what) {
-    std::string s(size(number(what), 1, what), '\0');
-    read(s.data(), s.size());
-    return s;
-  }
-  void skip_floats(std::int32_t count, const char* what) {
-    position_ += size(count, sizeof(float), what);
-    file_.seekg(static_cast<std::streamoff>(position_));
-  }
-
-  [[noreturn]] void bad(bq::errc code, std::string message, std::string expected, std::string found) const {
-    throw bq::error({.code = code,
-                     .message = std::move(message),
-                     .file = path_,
-                     .offset = position_,
-                     .expected = std::move(expected),
-                     .found = std::move(found)});
-  }
-
- private:
-  std::size_t size(std::int32_t count, std::size_t each, const char* what) const {
-    if (count < 0 || static_cast<std::uint64_t>(count) > left() / each)
-      bad(bq::errc::bad_count, std::string("a length that the file cannot hold: ") + what,
-          "at most " + std::to_string(left() / each), std::to_string(count));
-    return static_cast<std::size_t>(count) * each;
-  }
-  void need(std::size_t bytes, const char* what) const {
-    if (left() < bytes) bad(bq::errc::truncated, std::string("the file ends before ") + what, "", "");
-  }
-  void read(void* out, std::size_t bytes) {
-    if (!file_.read(static_cast<char*>(out), static_cast<std::streamsize>(bytes))) fail_to_read();
-    position_ += bytes;
-  }
-  [[noreturn]] void fail_to_read() const {
-    throw bq::error({.code = bq::errc::io,
-                     .message = "the importance matrix cannot be read",
-                     .file = path_,
-                     .found = std::generic_category().message(errno)});
-  }
-
-  const std::string path_;
-  std::ifstream file_;
-  std::uint64_t size_ = 0, position_ = 0;
-};
 
 bool starts_like_gguf(const std::string& path) {
   std::array<char, 4> magic{};
@@ -131,6 +69,7 @@ void imatrix::index_gguf() {
   for (std::size_t i = 0; i < datasets->size(); ++i)
     if (const auto text = datasets->as_string(i)) datasets_.emplace_back(*text);
   chunks_ = chunks->as_int().value_or(0);
+  chunk_size_ = meta.find("imatrix.chunk_size")->as_int().value_or(0);
 
   for (const bq::gguf::tensor& t : model_->tensors()) {
     const std::string_view name = t.name;
@@ -154,19 +93,19 @@ void imatrix::index_gguf() {
 }
 
 void imatrix::index_legacy() {
-  legacy_reader in(path_);
-  const std::int32_t count = in.number("the number of entries");
+  bq_program::file_reader in(path_, "the importance matrix");
+  const auto count = in.number<std::int32_t>("the number of entries");
   constexpr std::uint64_t smallest_entry = 17;  // three numbers, one letter, one value
   if (count < 1 || static_cast<std::uint64_t>(count) > in.left() / smallest_entry)
     in.bad(bq::errc::bad_count, "no importance matrix: an impossible number of entries",
            "1 to " + std::to_string(in.left() / smallest_entry), std::to_string(count));
   for (std::int32_t i = 0; i < count; ++i) {
-    const std::string name = in.text("an entry's name");
+    const std::string name = in.text(in.number<std::int32_t>("an entry's name"), "an entry's name");
     entry e;
-    e.calls = in.number("an entry's calls");
-    const std::int32_t values = in.number("an entry's values");
+    e.calls = in.number<std::int32_t>("an entry's calls");
+    const auto values = in.number<std::int32_t>("an entry's values");
     e.offset = in.position();
-    in.skip_floats(values, "an entry's values");
+    in.skip(in.bytes_of(values, sizeof(float), "an entry's values"), "an entry's values");
     e.values = static_cast<std::uint64_t>(values);
     if (name.empty() || name.find('\0') != name.npos || values == 0)
       throw bad_entry(path_, name, "an entry without a proper name or without values");
@@ -174,9 +113,11 @@ void imatrix::index_legacy() {
     if (!entries_.emplace(name, e).second) throw bad_entry(path_, name, "two entries of one name");
   }
   if (in.left() == 0) return;
-  chunks_ = in.number("the number of chunks");
+  chunks_ = in.number<std::int32_t>("the number of chunks");
   if (in.left() == 0) return;
-  if (std::string dataset = in.text("the data set's name"); !dataset.empty()) datasets_.push_back(std::move(dataset));
+  if (std::string dataset = in.text(in.number<std::int32_t>("the data set's name"), "the data set's name");
+      !dataset.empty())
+    datasets_.push_back(std::move(dataset));
 }
 
 // Gives the normalised values piece by piece. The arithmetic is llama-quantize's: float sums over float counts.
@@ -253,10 +194,19 @@ std::vector<float> imatrix::load(std::string_view name) const {
   return all;
 }
 
+std::vector<float> imatrix::counts(std::string_view name) const {
+  const auto found = entries_.find(name);
+  if (found == entries_.end()) return {};
+  if (!model_) return {static_cast<float>(found->second.calls)};
+  std::vector<float> counts(static_cast<std::size_t>(found->second.counts->elements()));
+  model_->read(*found->second.counts, 0, std::as_writable_bytes(std::span(counts)));
+  return counts;
+}
+
 std::vector<std::string> imatrix::names() const {
   std::vector<std::string> all;
   for (const auto& [name, e] : entries_) all.push_back(name);
   return all;
 }
 
-}  // namespace bq_quantize
+}  // namespace bq_llm
