@@ -8,8 +8,8 @@
 #include <fstream>
 #include <map>
 
+#include "../gguf/scratch.hpp"
 #include "collect.hpp"
-#include "gguf/scratch.hpp"
 #include "statistics.hpp"
 
 using bq_llm::imatrix;

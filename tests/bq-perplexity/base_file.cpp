@@ -8,8 +8,8 @@
 #include <optional>
 #include <random>
 
+#include "../gguf/scratch.hpp"
 #include "evaluation/log_softmax.hpp"
-#include "gguf/scratch.hpp"
 
 using namespace bq_perplexity;
 
