@@ -70,8 +70,8 @@ int compare_command(const request& r) {
     require_same_tokeniser(*all.front().model, *all.back().model, path);
   }
   const language_model& base = *all.front().model;
-  const auto windows =
-      bq_llm::cut_windows(base.tokenizer, bq_program::read_text(r.text), {.length = r.context.value_or(512), .at_most = r.windows});
+  const auto windows = bq_llm::cut_windows(base.tokenizer, bq_program::read_text(r.text),
+                                           {.length = r.context.value_or(512), .at_most = r.windows});
   bq::thread_pool threads(r.threads);
   for (contestant& c : all) {
     c.evaluator = std::make_unique<bq_llm::window_evaluator>(c.model->model, windows, evaluator_options(r, threads));
