@@ -17,14 +17,15 @@ std::int64_t context_of(const session_options& o, const bq_llm::decoder& model) 
 }  // namespace
 
 session::session(const session_options& o)
-    : language_(o.model),
-      threads_(o.threads),
+    : threads_(o.threads),
+      language_(o.model,
+                [&](bq_llm::decoder& model, const bq_llm::model_file& file) {
+                  if (!o.no_repack) weights_.emplace(model, file, &threads_);
+                }),
       evaluator_(language_.model, {.tier = o.tier, .threads = &threads_}),
       cache_(language_.model, {.keys = o.keys, .values = o.values, .context = context_of(o, language_.model)}),
-      logits_(static_cast<std::size_t>(language_.model.vocabulary)) {
-  if (!o.no_repack) weights_.emplace(language_.model, language_.file, &threads_);
-  load_ms_ = loading_.ms();
-}
+      logits_(static_cast<std::size_t>(language_.model.vocabulary)),
+      load_ms_(loading_.ms()) {}
 
 bool session::evaluate(std::span<const int> ids, const interrupt& stop) {
   if (ids.empty()) {

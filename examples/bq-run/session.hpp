@@ -57,9 +57,9 @@ class session {
 
  private:
   const stopwatch loading_;
-  bq_llm::language_model language_;
   bq::thread_pool threads_;
   std::optional<bq_llm::interleaved_weights> weights_;
+  bq_llm::language_model language_;
   bq_llm::evaluator evaluator_;
   bq_llm::kv_cache cache_;
   std::vector<int> ids_;  // in the cache

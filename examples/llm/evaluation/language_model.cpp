@@ -1,6 +1,7 @@
 #include "language_model.hpp"
 
 #include <algorithm>
+#include <future>
 
 #include "program/digest.hpp"
 
@@ -20,8 +21,14 @@ class hash : public bq_program::digest {
 
 }  // namespace
 
-language_model::language_model(const std::string& path)
-    : file(path), model(describe(file)), tokenizer(bq_llm::tokenizer::from(file.gguf().metadata())) {}
+language_model::language_model(const std::string& path, const preparation& meanwhile)
+    : file(path), model(describe(file)), tokenizer([&] {
+        std::future<void> other;
+        if (meanwhile) other = std::async(std::launch::async, [&] { meanwhile(model, file); });
+        auto made = bq_llm::tokenizer::from(file.gguf().metadata());
+        if (meanwhile) other.get();
+        return made;
+      }()) {}
 
 std::uint64_t language_model::fingerprint() const {
   constexpr std::uint64_t most = 64 << 10;

@@ -1,6 +1,7 @@
 // A model with its tokeniser, from one GGUF file, and what identifies both in files that must match them.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "model/decoder.hpp"
@@ -9,8 +10,10 @@
 namespace bq_llm {
 
 struct language_model {
-  // Throws as model_file, describe() and tokenizer::from.
-  explicit language_model(const std::string& path);
+  // `meanwhile` runs on another thread while the tokeniser is made, which takes tens of milliseconds for large
+  // vocabularies. Throws as model_file, describe(), tokenizer::from and `meanwhile`.
+  using preparation = std::function<void(decoder& model, const model_file& file)>;
+  explicit language_model(const std::string& path, const preparation& meanwhile = {});
   language_model(const language_model&) = delete;
   language_model& operator=(const language_model&) = delete;
 
