@@ -1,8 +1,11 @@
 // bq-perplexity: how good a language model is. This file is the command line; each command is a file of its own.
 #include <map>
 
+#include <string>
+
 #include "program/failure.hpp"
 #include "request.hpp"
+#include "task_kind.hpp"
 
 namespace {
 
@@ -17,15 +20,40 @@ constexpr const char* description =
                                                            what q4 loses against f16, token by token
   bq-perplexity --compare f16.gguf q8.gguf q4.gguf -f text.txt
                                                            both, of several models: a table and a plot
+  bq-perplexity -m model.gguf -f hellaswag.txt --hellaswag  questions answered right; likewise --winogrande and
+                                                           --multiple-choice
 
 Numbers are those of llama-perplexity for the same model and text: windows of -c tokens that do not overlap, bos in
-place of the first token, the second half of each window scored. They do not depend on -t and -b.)";
+place of the first token, the second half of each window scored. They do not depend on -t and -b. Of a task, the choice
+is taken whose tokens are the most probable on average, with what they follow.)";
+
+void add_tasks(CLI::App& app, request& r) {
+  auto* tasks = app.add_option_group("Tasks with several choices, in the file of -f");
+  std::vector<CLI::Option*> kinds;
+  for (const bq_perplexity::task_kind& kind : bq_perplexity::task_kinds()) {
+    const std::string name = std::string("--") + kind.name;
+    auto* chosen = tasks->add_flag_callback(
+        name, [&] { r.tasks = &kind; }, kind.contents);
+    for (auto* other : kinds) chosen->excludes(other);
+    kinds.push_back(chosen);
+    const std::string most = kind.most == 0 ? "all" : std::to_string(kind.most);
+    tasks
+        ->add_option(name + "-tasks", r.most_tasks,
+                     "how many of them, drawn with a fixed seed; 0: all; if not given: " + most)
+        ->type_name("N")
+        ->check(CLI::NonNegativeNumber)
+        ->needs(chosen);
+  }
+}
 
 void add_options(CLI::App& app, request& r, bool& divergence) {
   auto* input = app.add_option_group("What is measured");
   input->add_option("-m,--model", r.model, "model; any part of a split one")->type_name("FILE");
-  input->add_option("-f,--file", r.text, "text")->type_name("FILE");
-  input->add_option("-c,--ctx-size", r.context, "tokens of a window; 512 if not given")->type_name("N");
+  input->add_option("-f,--file,--binary-file", r.text, "text, or tasks")->type_name("FILE");
+  input
+      ->add_option("-c,--ctx-size", r.context,
+                   "tokens of a window, 512 if not given; the most of a task, the model's if not given")
+      ->type_name("N");
   input->add_option("--chunks", r.windows, "measure the first N windows only")->type_name("N");
 
   auto* base = app.add_option_group("Compared with a base model, by KL divergence");
@@ -51,6 +79,8 @@ void add_options(CLI::App& app, request& r, bool& divergence) {
   several->add_option("--plot", r.plot, "where the plot goes, as SVG; an empty name: nowhere")
       ->type_name("FILE")
       ->default_str("comparison.svg");
+
+  add_tasks(app, r);
 
   auto* work = app.add_option_group("How");
   bq_program::add_compute_options(*work, r);
@@ -84,6 +114,6 @@ int main(int argc, char** argv) {
       return divergence_command(r);
     }
     if (r.text.empty()) throw CLI::RequiredError("-f TEXT");
-    return perplexity_command(r);
+    return r.tasks != nullptr ? tasks_command(r) : perplexity_command(r);
   });
 }

@@ -1,5 +1,6 @@
 #include "kv_cache.hpp"
 
+#include <algorithm>
 #include <blockquant/error.hpp>
 #include <blockquant/quantize.hpp>
 #include <limits>
@@ -47,6 +48,16 @@ std::uint64_t kv_cache::bytes() const noexcept {
 void kv_cache::truncate(int sequence, std::int64_t length) {
   auto& l = length_.at(static_cast<std::size_t>(sequence));
   l = std::min(l, std::max<std::int64_t>(0, length));
+}
+
+void kv_cache::copy(int from, int to, std::int64_t length) {
+  const std::int64_t n = std::clamp<std::int64_t>(length, 0, this->length(from));
+  for (std::size_t layer = 0; layer < layers_; ++layer) {
+    for (const store* s : {&keys_, &values_}) {
+      std::ranges::copy(rows(*s, layer, from, 0, n), rows(*s, layer, to, 0, n).data());
+    }
+  }
+  length_.at(static_cast<std::size_t>(to)) = n;
 }
 
 std::span<std::byte> kv_cache::rows(const store& s, std::size_t layer, int sequence, std::int64_t first,

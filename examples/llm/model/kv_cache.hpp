@@ -31,6 +31,9 @@ class kv_cache {
   // Forgets all but the first `length` tokens of a sequence.
   void truncate(int sequence, std::int64_t length);
 
+  // Makes the first `length` tokens of a sequence, at most all it has, those of another one.
+  void copy(int from, int to, std::int64_t length);
+
   // For the forward pass: writes keys and values [tokens, kv_heads * head_dim] behind a sequence's tokens, without
   // counting them yet; what attention reads then; and the counting, after all layers. write() throws errc::not_finite,
   // errc::out_of_range naming the layer.
