@@ -3,6 +3,7 @@
 
 #include "collect.hpp"
 #include "program/compute_options.hpp"
+#include "program/distinct_files.hpp"
 #include "program/failure.hpp"
 #include "program/text_file.hpp"
 #include "statistics.hpp"
@@ -65,6 +66,11 @@ int run(request& r) {
   const bool measures = !r.model.empty();
   if (measures == r.text.empty()) throw CLI::RequiredError("-m MODEL with -f TEXT");
   if (!measures && r.inputs.empty()) throw CLI::RequiredError("-m MODEL and -f TEXT, or --in-file FILE");
+  if (measures || !r.show) {
+    std::vector<std::string> inputs = r.inputs;
+    inputs.insert(inputs.end(), {r.model, r.text});
+    bq_program::require_distinct(r.output, inputs);
+  }
   bq_llm::measured_imatrix m{.chunk_size = r.collect.windows.length};
   for (const std::string& path : r.inputs) m.add(bq_llm::imatrix::open(path));
 

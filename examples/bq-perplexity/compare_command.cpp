@@ -9,6 +9,7 @@
 #include "comparison.hpp"
 #include "evaluation/language_model.hpp"
 #include "evaluation/log_softmax.hpp"
+#include "program/distinct_files.hpp"
 #include "program/text_file.hpp"
 #include "session.hpp"
 
@@ -64,6 +65,9 @@ void compare_window(std::vector<contestant>& all, const bq_llm::window_set& wind
 int compare_command(const request& r) {
   std::vector<std::string> paths = r.compare;
   if (!r.compare_base.empty()) paths.insert(paths.begin(), r.compare_base);
+  std::vector<std::string> inputs = paths;
+  inputs.push_back(r.text);
+  bq_program::require_distinct(r.plot, inputs);
   std::vector<contestant> all;
   for (const std::string& path : paths) {
     all.push_back({std::make_unique<language_model>(path), nullptr, {}});

@@ -3,12 +3,15 @@
 
 #include "base_file.hpp"
 #include "evaluation/language_model.hpp"
+#include "program/distinct_files.hpp"
 #include "program/text_file.hpp"
 #include "session.hpp"
 
 namespace bq_perplexity {
 
 int perplexity_command(const request& r) {
+  const std::string inputs[] = {r.model, r.text};
+  bq_program::require_distinct(r.base, inputs);
   const bq_llm::language_model model(r.model);
   const auto windows = bq_llm::cut_windows(model.tokenizer, bq_program::read_text(r.text),
                                            {.length = r.context.value_or(512), .at_most = r.windows});

@@ -12,6 +12,7 @@
 
 #include "digest.hpp"
 #include "pipeline.hpp"
+#include "program/distinct_files.hpp"
 
 namespace bq_quantize {
 
@@ -273,23 +274,12 @@ std::int64_t weights_per_piece(const run_options& options, int threads) {
   return static_cast<std::int64_t>(weights);
 }
 
-// Replacing an input by the output would lose it.
 void refuse_inputs_as_output(std::span<const std::string> outputs, const bq::gguf::model& source,
                              const imatrix* importance) {
   std::vector<std::string> inputs;
   for (const auto& s : source.shards()) inputs.push_back(s.path);
   if (importance) inputs.push_back(importance->path());
-  for (const auto& out : outputs) {
-    for (const auto& in : inputs) {
-      std::error_code absent;
-      if (std::filesystem::equivalent(out, in, absent)) {
-        throw bq::error({.code = bq::errc::same_file,
-                         .message = "the output is an input: " + in,
-                         .file = out,
-                         .advice = "choose another name for the output"});
-      }
-    }
-  }
+  for (const auto& out : outputs) bq_program::require_distinct(out, inputs);
 }
 
 }  // namespace

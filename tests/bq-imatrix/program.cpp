@@ -65,6 +65,7 @@ TEST_CASE("bq-imatrix: models, texts and matrices that are none are refused") {
   CHECK(error_code({"--json", "-m", dir / "m.gguf", "-f", BQ_TEST_TEXT, "-o", dir / "out.gguf"}) == "not_gguf");
   CHECK(error_code({"--json", "-m", BQ_MODEL, "-f", dir / "missing.txt", "-o", dir / "out.gguf"}) == "io");
   CHECK(error_code({"--json", "--in-file", dir / "missing.gguf", "-o", dir / "out.gguf"}) == "io");
+  CHECK(error_code({"--json", "--in-file", dir / "m.gguf", "-o", dir / "m.gguf"}) == "same_file");
   CHECK_FALSE(error_code({"--json", "--in-file", dir / "m.gguf", "-o", dir / "out.gguf"}).empty());
   CHECK_FALSE(error_code({"--json", "--in-file", BQ_MODEL, "-o", dir / "out.gguf"}).empty());
   CHECK(dir.files() == words{"m.gguf"});

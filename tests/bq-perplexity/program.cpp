@@ -102,6 +102,10 @@ TEST_CASE("bq-perplexity: models that are none, and texts that cannot be read, a
   CHECK(error_code({"--json", "-m", BQ_MODEL, "-f", dir.path().string()}) == "not_a_file");
   program::write_file(dir / "short.txt", "Too short.");
   CHECK(error_code({"--json", "-m", BQ_MODEL, "-f", dir / "short.txt"}) == "out_of_range");
+  CHECK(error_code({"--json", "-m", BQ_MODEL, "-f", dir / "short.txt", "--kl-divergence-base", dir / "short.txt"}) ==
+        "same_file");
+  CHECK(error_code({"--json", "--compare", BQ_MODEL, "-f", dir / "short.txt", "--plot", dir / "short.txt"}) ==
+        "same_file");
 }
 
 TEST_CASE("bq-perplexity: a base file appears whole or not at all") {

@@ -1,0 +1,20 @@
+#include "distinct_files.hpp"
+
+#include <blockquant/error.hpp>
+#include <filesystem>
+
+namespace bq_program {
+
+void require_distinct(const std::string& output, std::span<const std::string> inputs) {
+  for (const std::string& in : inputs) {
+    std::error_code absent;
+    if (std::filesystem::equivalent(output, in, absent)) {
+      throw bq::error({.code = bq::errc::same_file,
+                       .message = "the output is an input: " + in,
+                       .file = output,
+                       .advice = "choose another name for the output"});
+    }
+  }
+}
+
+}  // namespace bq_program
