@@ -26,8 +26,7 @@ constexpr std::uint32_t inside = 2 * most_threads - 1, open = inside + 1, sleepi
 constexpr std::chrono::microseconds patience{100};
 }  // namespace
 
-// Padded on purpose: what all threads write has a cache line to itself.
-struct thread_pool::state {  // NOLINT(clang-analyzer-optin.performance.Padding)
+struct thread_pool::state {
   std::atomic<std::uint32_t> gate{0};
   std::atomic<bool> stop{false};
   bool patient = false;  // there is a processor for every thread: looking takes nobody's time

@@ -65,7 +65,7 @@ template <panel_kind Kind, int Planes>
 inline constexpr preparation preparation_of{sizeof(prologue<Kind, Planes>), prepare<Kind, Planes>};
 
 // Few tokens have no kernels of their own in the fast tier: the weights' exact values would give other results than the
-// same tokens get among many. Nor have they without vectors, for which several tokens at a time are.
+// same tokens get among many. Scalar code has one for a single token.
 template <class V, coded_format F, tier Tier>
 constexpr coded_kernels coded_kernels_of() {
   constexpr int planes = planes_of<Tier>;

@@ -1,12 +1,10 @@
 // bq-imatrix as users and scripts meet it, on the embedded model: what it prints, what it refuses, and that no output
 // is ever half-written.
-#include "program/program.hpp"
-
-#include <doctest/doctest.h>
-
-#include <nlohmann/json.hpp>
+#include "program/json_output.hpp"
 
 using nlohmann::json;
+using program::error_code;
+using program::result;
 using program::run;
 
 namespace {
@@ -16,22 +14,6 @@ using words = std::vector<std::string>;
 words measuring(words more) {
   more.insert(more.begin(), {"-m", BQ_MODEL, "-f", BQ_TEST_TEXT, "-c", "128", "-t", "1"});
   return more;
-}
-
-json result(const words& arguments) {
-  const auto o = run(arguments);
-  CAPTURE(o.err);
-  REQUIRE(o.exit_code == 0);
-  return json::parse(o.out);
-}
-
-std::string error_code(const words& arguments) {
-  const auto o = run(arguments);
-  CAPTURE(o.out);
-  CHECK(o.exit_code == 1);
-  const auto found = json::parse(o.out, nullptr, false);
-  REQUIRE(found.contains("error"));
-  return found["error"]["code"];
 }
 
 }  // namespace

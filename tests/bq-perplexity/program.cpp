@@ -1,12 +1,10 @@
 // bq-perplexity as users and scripts meet it, on the embedded model: what it prints, what it refuses, and that no
 // output is ever half-written.
-#include "program/program.hpp"
-
-#include <doctest/doctest.h>
-
-#include <nlohmann/json.hpp>
+#include "program/json_output.hpp"
 
 using nlohmann::json;
+using program::error_code;
+using program::result;
 using program::run;
 
 namespace {
@@ -21,22 +19,6 @@ words measuring(words more) {
 words with_model(words more) {
   more.insert(more.begin(), {"-m", BQ_MODEL});
   return measuring(std::move(more));
-}
-
-json result(const words& arguments) {
-  const auto o = run(arguments);
-  CAPTURE(o.err);
-  REQUIRE(o.exit_code == 0);
-  return json::parse(o.out);
-}
-
-std::string error_code(const words& arguments) {
-  const auto o = run(arguments);
-  CAPTURE(o.out);
-  CHECK(o.exit_code == 1);
-  const auto found = json::parse(o.out, nullptr, false);
-  REQUIRE(found.contains("error"));
-  return found["error"]["code"];
 }
 
 }  // namespace

@@ -7,14 +7,14 @@
 #include <filesystem>
 #include <limits>
 
+#include "../error_code.hpp"
 #include "described_model.hpp"
-#include "error_code.hpp"
 #include "imatrix/imatrix.hpp"
 
 using bq_llm::imatrix;
-using bq_quantize_test::code_of;
-using bq_quantize_test::error_of;
 using bq_quantize_test::imatrix_file;
+using test::code_of;
+using test::error_of;
 
 namespace {
 

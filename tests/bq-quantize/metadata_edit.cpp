@@ -3,14 +3,14 @@
 
 #include <doctest/doctest.h>
 
+#include "../error_code.hpp"
 #include "described_model.hpp"
-#include "error_code.hpp"
 
 using namespace bq_quantize;
 using bq::gguf::value;
 using bq::gguf::value_type;
-using bq_quantize_test::code_of;
 using bq_quantize_test::parse_model;
+using test::code_of;
 
 TEST_CASE("overrides have a key, a type and a value") {
   CHECK(parse_override("a.b=int:42").value.type() == value_type::u32);

@@ -7,15 +7,15 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "../error_code.hpp"
 #include "described_model.hpp"
-#include "error_code.hpp"
 
 using namespace bq_quantize;
-using bq_quantize_test::code_of;
 using bq_quantize_test::described_model;
-using bq_quantize_test::error_of;
 using bq_quantize_test::imatrix_file;
 using bq_quantize_test::parse_model;
+using test::code_of;
+using test::error_of;
 
 namespace {
 

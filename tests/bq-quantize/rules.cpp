@@ -7,12 +7,12 @@
 #include <filesystem>
 #include <fstream>
 
+#include "../error_code.hpp"
 #include "described_model.hpp"
-#include "error_code.hpp"
 
 using namespace bq_quantize;
-using bq_quantize_test::code_of;
-using bq_quantize_test::error_of;
+using test::code_of;
+using test::error_of;
 
 TEST_CASE("a rule is found anywhere in the name, in any case") {
   const rule r = parse_rule("ATTN_(k|v)=Q8_0");

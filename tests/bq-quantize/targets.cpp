@@ -4,12 +4,12 @@
 #include <algorithm>
 #include <string>
 
+#include "../error_code.hpp"
 #include "described_model.hpp"
-#include "error_code.hpp"
 #include "mix.hpp"
 
 using namespace bq_quantize;
-using bq_quantize_test::code_of;
+using test::code_of;
 
 TEST_CASE("targets are found by name in any case, by number, and through aliases") {
   CHECK(find_target("Q4_K_M").file_type == 15);

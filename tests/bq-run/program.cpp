@@ -1,14 +1,11 @@
 // bq-run as users and scripts meet it, on the embedded model: what it prints, when it ends, what it refuses.
-#include "program/program.hpp"
-
-#include <doctest/doctest.h>
-
-#include <nlohmann/json.hpp>
+#include "program/json_output.hpp"
 
 #include "golden.hpp"
 
 using bq_run_test::golden_continuations;
 using nlohmann::json;
+using program::error_code;
 using program::run;
 
 namespace {
@@ -18,16 +15,6 @@ using words = std::vector<std::string>;
 words with_model(words more) {
   more.insert(more.begin(), {"-m", BQ_MODEL});
   return more;
-}
-
-std::string error_code(const words& arguments, int exit_code = 1) {
-  const auto o = run(arguments);
-  CAPTURE(o.out);
-  CAPTURE(o.err);
-  CHECK(o.exit_code == exit_code);
-  const auto found = json::parse(o.out, nullptr, false);
-  REQUIRE(found.contains("error"));
-  return found["error"]["code"];
 }
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }

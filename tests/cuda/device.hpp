@@ -3,11 +3,11 @@
 #include <cuda_runtime_api.h>
 #include <doctest/doctest.h>
 
-#include <cstring>
 #include <memory>
-#include <random>
 #include <vector>
 
+#include "../error_code.hpp"
+#include "../values.hpp"
 #include "blockquant/cuda.hpp"
 
 namespace device {
@@ -47,28 +47,8 @@ class array {
   std::unique_ptr<T[], release> memory_;
 };
 
-inline std::vector<float> normal(std::size_t n, unsigned seed, float sigma = 1.0f) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> distribution(0.0f, sigma);
-  std::vector<float> x(n);
-  for (float& v : x) v = distribution(random);
-  return x;
-}
-
-template <class T>
-bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
-}
-
-template <class Action>
-bq::errc code_of(const Action& action) {
-  try {
-    action();
-  } catch (const bq::error& e) {
-    return e.code();
-  }
-  FAIL("nothing was thrown");
-  return bq::errc::io;
-}
+using test::code_of;
+using test::normal;
+using test::same_bits;
 
 }  // namespace device

@@ -3,14 +3,15 @@
 #pragma once
 #include <doctest/doctest.h>
 
-#include <blockquant/error.hpp>
 #include <blockquant/matmul.hpp>
 #include <blockquant/quantize.hpp>
 #include <cstring>
 #include <random>
 #include <vector>
 
+#include "../error_code.hpp"
 #include "../guarded.hpp"
+#include "../values.hpp"
 
 struct problem {
   std::int64_t rows, cols, tokens;
@@ -45,17 +46,5 @@ struct problem {
   }
 };
 
-inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
-
-template <class Call>
-bq::errc code_of(const Call& call) {
-  try {
-    call();
-  } catch (const bq::error& e) {
-    return e.code();
-  }
-  FAIL("nothing was thrown");
-  return bq::errc::io;
-}
+using test::code_of;
+using test::same_bits;

@@ -3,7 +3,7 @@
 #include <blockquant/error.hpp>
 #include <optional>
 
-namespace bq_quantize_test {
+namespace test {
 
 template <class Call>
 std::optional<bq::error_info> error_of(const Call& call) {
@@ -21,4 +21,4 @@ std::optional<bq::errc> code_of(const Call& call) {
   return info ? std::optional(info->code) : std::nullopt;
 }
 
-}  // namespace bq_quantize_test
+}  // namespace test
