@@ -10,8 +10,8 @@ namespace {
 
 constexpr std::string_view key = "tokenizer.chat_template";
 
-std::string_view piece(const bq_llm::tokenizer& tokenizer, std::optional<int> id) {
-  return id ? tokenizer.piece(*id) : std::string_view();
+std::string piece(const bq_llm::tokenizer& tokenizer, std::optional<int> id) {
+  return id ? tokenizer.piece(*id) : std::string();
 }
 
 bq_llm::chat_template template_of(const bq_llm::language_model& model, const std::string& file) {
@@ -56,7 +56,7 @@ bool conversation::take_back_answer() {
 
 std::vector<int> conversation::prompt_ids() const {
   const std::string text = template_.render(messages_, true);
-  const std::string_view bos = piece(tokenizer_, tokenizer_.bos());
+  const std::string bos = piece(tokenizer_, tokenizer_.bos());
   return tokenizer_.encode(text, bos.empty() || !text.starts_with(bos), true);
 }
 

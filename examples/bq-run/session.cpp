@@ -20,7 +20,7 @@ session::session(const session_options& o)
     : threads_(o.threads),
       language_(o.model,
                 [&](bq_llm::decoder& model, const bq_llm::model_file& file) {
-                  if (!o.no_repack) weights_.emplace(model, file, &threads_);
+                  if (!o.no_repack) weights_.emplace(model, file, threads_);
                 }),
       evaluator_(language_.model, {.tier = o.tier, .threads = &threads_}),
       cache_(language_.model, {.keys = o.keys, .values = o.values, .context = context_of(o, language_.model)}),

@@ -176,10 +176,6 @@ class model {
   // errc::unsupported_type.
   std::span<const std::byte> map(const tensor& t) const;
 
-  // Tells the system that these mapped bytes will not be read soon: the memory they take is free for others, and they
-  // come back from the file when they are read after all.
-  void release(const tensor& t) const noexcept;
-
  private:
   struct state;
   explicit model(std::unique_ptr<state>);

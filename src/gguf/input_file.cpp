@@ -110,11 +110,4 @@ std::span<const std::byte> input_file::map() const {
   return {static_cast<const std::byte*>(mapping_), static_cast<std::size_t>(size_)};
 }
 
-void input_file::release(std::uint64_t offset, std::uint64_t bytes) const noexcept {
-  if (!mapping_) return;
-  const auto page = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
-  const std::uint64_t first = (offset + page - 1) / page * page, last = (offset + bytes) / page * page;
-  if (first < last) madvise(static_cast<char*>(mapping_) + first, last - first, MADV_DONTNEED);
-}
-
 }  // namespace bq::gguf

@@ -25,8 +25,6 @@ class input_file {
   // The whole file, read-only. Throws errc::io, errc::file_changed. Empty files give an empty span. Unmapped by the
   // destructor; not thread safe.
   std::span<const std::byte> map() const;
-  // Of the mapping, if there is one, the pages that lie within these bytes need not stay in memory.
-  void release(std::uint64_t offset, std::uint64_t bytes) const noexcept;
 
  private:
   void close() noexcept;

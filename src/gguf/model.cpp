@@ -135,9 +135,4 @@ std::span<const std::byte> model::map(const tensor& t) const {
   return file.map().subspan(static_cast<std::size_t>(t.offset), static_cast<std::size_t>(t.bytes));
 }
 
-void model::release(const tensor& t) const noexcept {
-  const std::scoped_lock lock(state_->mapping);
-  state_->files[t.shard].release(t.offset, t.bytes);
-}
-
 }  // namespace bq::gguf

@@ -5,29 +5,37 @@
 
 #include <blockquant/quantize.hpp>
 #include <cstring>
-#include <deque>
 #include <vector>
 
 #include "model/evaluator.hpp"
+#include "tests/error_code.hpp"
+#include "tests/gguf/scratch.hpp"
 
 namespace {
 
-// The model's products with weights of this type; `blocks` keeps them.
-bq_llm::decoder quantised(const bq_llm::decoder& model, bq::type to, std::deque<std::vector<std::byte>>& blocks) {
-  bq_llm::decoder out = model;
-  const auto quantise = [&](bq_llm::linear& l) {
-    const bq::matrix& w = l.weight;
-    std::vector<float> values(static_cast<std::size_t>(w.rows * w.cols));
-    bq::dequantize(w.id, w.blocks, w.rows, w.cols, values);
-    auto& kept = blocks.emplace_back(static_cast<std::size_t>(w.rows) * bq::row_bytes(to, w.cols));
-    bq::quantize(to, values, w.rows, w.cols, kept);
-    l.weight = {to, w.rows, w.cols, kept};
-  };
-  for (bq_llm::decoder_layer& l : out.layers) {
-    for (bq_llm::linear* w : {&l.q, &l.k, &l.v, &l.attention_output, &l.gate, &l.up, &l.down}) quantise(*w);
+// The model with its matrices in this type, as a new file.
+void write_quantised(const bq::gguf::model& model, bq::type to, const std::string& path) {
+  std::vector<bq::gguf::tensor_shape> shapes;
+  for (const bq::gguf::tensor& t : model.tensors()) {
+    shapes.push_back(t);
+    if (t.rows() > 1) shapes.back().type_id = static_cast<std::uint32_t>(to);
+    shapes.back().bytes = 0;
   }
-  quantise(out.output);
-  return out;
+  bq::gguf::writer out(path, model.metadata(), shapes);
+  for (std::size_t i = 0; i < shapes.size(); ++i) {
+    const bq::gguf::tensor& t = model.tensors()[i];
+    const auto blocks = model.map(t);
+    if (t.rows() == 1) {
+      out.write(i, 0, blocks);
+      continue;
+    }
+    std::vector<float> values(static_cast<std::size_t>(t.rows() * t.cols()));
+    bq::dequantize(static_cast<bq::type>(t.type_id), blocks, t.rows(), t.cols(), values);
+    std::vector<std::byte> quantised(static_cast<std::size_t>(t.rows()) * bq::row_bytes(to, t.cols()));
+    bq::quantize(to, values, t.rows(), t.cols(), quantised);
+    out.write(i, 0, quantised);
+  }
+  out.commit();
 }
 
 std::vector<float> logits(const bq_llm::decoder& model) {
@@ -48,25 +56,40 @@ std::vector<float> logits(const bq_llm::decoder& model) {
 }  // namespace
 
 TEST_CASE("interleaved weights change no bit of the logits") {
-  const bq_llm::model_file file(BQ_MODEL);
-  const bq_llm::decoder model = bq_llm::describe(file);
-  bq::thread_pool threads(2);
+  const test::scratch folder;
+  const bq::gguf::model floats = bq::gguf::model::open(BQ_MODEL);
   for (const bq::type t : {bq::type::q8_0, bq::type::q4_K}) {
-    std::deque<std::vector<std::byte>> blocks;
-    bq_llm::decoder changed = quantised(model, t, blocks);
-    const auto expected = logits(changed);
-    const bq_llm::interleaved_weights copies(changed, file, &threads);
-    CHECK(changed.layers[0].q.weight.interleaved > 0);
-    CHECK(changed.output.weight.interleaved > 0);
-    const auto found = logits(changed);
-    CHECK(std::memcmp(found.data(), expected.data(), expected.size() * sizeof(float)) == 0);
+    write_quantised(floats, t, folder / "model.gguf");
+    const bq_llm::model_file file(folder / "model.gguf");
+    bq_llm::decoder model = bq_llm::describe(file);
+    const auto expected = logits(model);
+    for (const int count : {1, 3}) {
+      model = bq_llm::describe(file);
+      bq::thread_pool threads(count);
+      const bq_llm::interleaved_weights copies(model, file, threads);
+      CHECK(model.layers[0].q.weight.interleaved > 0);
+      CHECK(model.output.weight.interleaved > 0);
+      const auto found = logits(model);
+      CHECK(std::memcmp(found.data(), expected.data(), expected.size() * sizeof(float)) == 0);
+    }
   }
+}
+
+TEST_CASE("a file that has become shorter is an error, and not a crash") {
+  const test::scratch folder;
+  write_quantised(bq::gguf::model::open(BQ_MODEL), bq::type::q4_0, folder / "model.gguf");
+  const bq_llm::model_file file(folder / "model.gguf");
+  bq_llm::decoder model = bq_llm::describe(file);
+  std::filesystem::resize_file(folder / "model.gguf", std::filesystem::file_size(folder / "model.gguf") / 2);
+  bq::thread_pool threads(2);
+  CHECK(test::code_of([&] { bq_llm::interleaved_weights(model, file, threads); }) == bq::errc::file_changed);
 }
 
 TEST_CASE("float weights stay where they are") {
   const bq_llm::model_file file(BQ_MODEL);
   bq_llm::decoder model = bq_llm::describe(file);
   const auto* before = model.layers[0].q.weight.blocks.data();
-  const bq_llm::interleaved_weights copies(model, file, nullptr);
+  bq::thread_pool threads(1);
+  const bq_llm::interleaved_weights copies(model, file, threads);
   CHECK(model.layers[0].q.weight.blocks.data() == before);
 }

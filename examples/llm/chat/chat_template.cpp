@@ -31,7 +31,7 @@ chat_template::chat_template(std::string_view source, std::string_view bos_token
 }
 
 chat_template chat_template::from(const bq::gguf::metadata& metadata, const tokenizer& tokens) {
-  const auto text = [&](std::optional<int> id) { return id ? tokens.piece(*id) : std::string_view(); };
+  const auto text = [&](std::optional<int> id) { return id ? tokens.piece(*id) : std::string(); };
   return chat_template(metadata.require_string(template_key), text(tokens.bos()), text(tokens.eos()));
 }
 

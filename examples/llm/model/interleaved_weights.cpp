@@ -3,7 +3,9 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <atomic>
 #include <blockquant/interleave.hpp>
+#include <cstdint>
 #include <cstdlib>
 #include <new>
 #include <span>
@@ -26,30 +28,52 @@ std::vector<linear*> products_of(decoder& model) {
   return out;
 }
 
-// In pieces, after each of which the file's memory is given back.
-template <class GiveBack>
-bq::matrix copied(const bq::matrix& w, std::span<std::byte> out, bq::executor* threads, const GiveBack& give_back) {
-  constexpr std::int64_t piece = 4096;  // rows; a multiple of every instruction set's groups
-  bq::matrix whole = w;
-  whole.blocks = out;
-  const std::size_t row = bq::row_bytes(w.id, w.cols);
-  for (std::int64_t first = 0; first < w.rows; first += piece) {
-    bq::matrix part = w;
-    part.rows = std::min(piece, w.rows - first);
-    part.blocks = w.blocks.subspan(static_cast<std::size_t>(first) * row, static_cast<std::size_t>(part.rows) * row);
-    const std::size_t size = bq::interleaved_bytes(part);
-    whole.interleaved = bq::interleave(part, out.first(size), {.threads = threads}).interleaved;
+// Rows of one product that are read and laid out at once.
+struct piece {
+  linear* product;
+  std::uint64_t offset;  // in its tensor, bytes
+  std::int64_t rows;
+  std::span<std::byte> out;
+};
+
+void append_pieces(std::vector<piece>& pieces, linear& product, std::span<std::byte> out) {
+  constexpr std::int64_t group = 16;               // rows; a multiple of every instruction set's groups
+  constexpr std::int64_t piece_bytes = 128 << 10;  // still in the cache when they are laid out
+  const bq::matrix& w = product.weight;
+  const auto row = static_cast<std::int64_t>(bq::row_bytes(w.id, w.cols));
+  const std::int64_t most = std::max(group, piece_bytes / row / group * group);
+  for (std::int64_t first = 0; first < w.rows; first += most) {
+    const std::int64_t rows = std::min(most, w.rows - first);
+    const std::size_t size = bq::interleaved_bytes({w.id, rows, w.cols, {}});
+    pieces.push_back({&product, static_cast<std::uint64_t>(first * row), rows, out.first(size)});
     out = out.subspan(size);
-    give_back();
   }
-  return whole;
+}
+
+// Read and not mapped: to have the system map a page takes longer than to copy it.
+void lay_out(const bq::gguf::model& file, std::span<const piece> pieces, bq::executor& threads) {
+  std::size_t largest = 0;
+  for (const piece& p : pieces) largest = std::max(largest, p.out.size());
+  std::atomic<std::size_t> next = 0;
+  threads.run(static_cast<std::size_t>(threads.concurrency()), [&](std::size_t) {
+    std::vector<std::byte> blocks(largest);
+    for (std::size_t i; (i = next++) < pieces.size();) {
+      const auto& [product, offset, rows, out] = pieces[i];
+      bq::matrix w{product->weight.id, rows, product->weight.cols, {}};
+      const std::span<std::byte> read(blocks.data(), static_cast<std::size_t>(rows) * bq::row_bytes(w.id, w.cols));
+      file.read(*file.find(product->name), offset, read);
+      w.blocks = read;
+      const int lanes = bq::interleave(w, out).interleaved;
+      if (offset == 0) product->weight.interleaved = lanes;
+    }
+  });
 }
 
 }  // namespace
 
 void interleaved_weights::release::operator()(std::byte* p) const noexcept { std::free(p); }
 
-interleaved_weights::interleaved_weights(decoder& model, const model_file& file, bq::executor* threads) {
+interleaved_weights::interleaved_weights(decoder& model, const model_file& file, bq::executor& threads) {
   const auto products = products_of(model);
   std::size_t bytes = 0;
   for (const linear* w : products) bytes += rounded_up(bq::interleaved_bytes(w->weight), line);
@@ -60,13 +84,16 @@ interleaved_weights::interleaved_weights(decoder& model, const model_file& file,
 #ifdef MADV_HUGEPAGE
   madvise(memory_.get(), bytes, MADV_HUGEPAGE);  // a wish: fewer page faults now, fewer misses later
 #endif
+  std::vector<piece> pieces;
   std::byte* to = memory_.get();
   for (linear* w : products) {
-    const std::size_t size = bq::interleaved_bytes(w->weight);
-    if (size == 0) continue;
-    w->weight = copied(w->weight, {to, size}, threads, [&] { file.gguf().release(*file.gguf().find(w->name)); });
-    to += rounded_up(size, line);
+    const std::span<std::byte> out(to, bq::interleaved_bytes(w->weight));
+    if (out.empty()) continue;
+    append_pieces(pieces, *w, out);
+    w->weight.blocks = out;
+    to += rounded_up(out.size(), line);
   }
+  lay_out(file.gguf(), pieces, threads);
 }
 
 }  // namespace bq_llm

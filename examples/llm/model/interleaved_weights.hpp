@@ -12,9 +12,8 @@ namespace bq_llm {
 class interleaved_weights {
  public:
   // Copies the weights of all products and makes `model`, of this file, refer to the copies, which live as long as this
-  // object. What has been copied is given back to the system at once, so that little is in memory twice. Throws
-  // std::bad_alloc.
-  interleaved_weights(decoder& model, const model_file& file, bq::executor* threads);
+  // object; nothing of them is mapped any more. Throws as bq::gguf::model::read, std::bad_alloc.
+  interleaved_weights(decoder& model, const model_file& file, bq::executor& threads);
 
  private:
   struct release {

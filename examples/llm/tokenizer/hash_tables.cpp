@@ -2,6 +2,8 @@
 
 #include <xxhash.h>
 
+#include <algorithm>
+#include <array>
 #include <bit>
 #include <random>
 
@@ -13,7 +15,9 @@ std::uint64_t new_seed() {
   return std::uint64_t{source()} << 32 | source();
 }
 
-std::size_t slots(std::size_t keys) { return std::bit_ceil(2 * keys + 1); }
+std::size_t slots(std::size_t keys) { return std::bit_ceil(std::max<std::size_t>(2 * keys, 2)); }
+
+std::uint32_t tag_of(std::uint64_t hash) { return static_cast<std::uint32_t>(hash >> 32); }
 
 std::uint64_t key_of(int first, int second) {
   return std::uint64_t{static_cast<std::uint32_t>(first)} << 32 | static_cast<std::uint32_t>(second);
@@ -21,33 +25,41 @@ std::uint64_t key_of(int first, int second) {
 
 }  // namespace
 
-text_table::text_table(const std::vector<std::string_view>& texts)
+text_table::text_table(const text_list& texts)
     : texts_(&texts), seed_(new_seed()), entries_(slots(texts.size()), entry{0, -1}) {
-  for (std::size_t i = 0; i < texts.size(); ++i) {
-    const auto [place, tag] = slot(texts[i]);
-    if (entries_[place].id < 0) {
-      entries_[place] = {tag, static_cast<int>(i)};
+  std::array<std::uint64_t, 16> hashes;  // of the next texts, whose places are on their way from memory
+  for (std::size_t i = 0, next = 0; i < texts.size(); ++i) {
+    for (; next < std::min(i + hashes.size(), texts.size()); ++next) {
+      hashes[next % hashes.size()] = hash(texts[next]);
+      __builtin_prefetch(&entries_[hashes[next % hashes.size()] & (entries_.size() - 1)], 1);
+    }
+    const std::uint64_t h = hashes[i % hashes.size()];
+    entry& place = entries_[slot(texts[i], h)];
+    if (place.id < 0) {
+      place = {tag_of(h), static_cast<int>(i)};
     } else if (!duplicate_) {
-      duplicate_ = {entries_[place].id, static_cast<int>(i)};
+      duplicate_ = {place.id, static_cast<int>(i)};
     }
   }
 }
 
-std::pair<std::size_t, std::uint32_t> text_table::slot(std::string_view text) const {
+std::uint64_t text_table::hash(std::string_view text) const {
+  return XXH3_64bits_withSeed(text.data(), text.size(), seed_);
+}
+
+std::size_t text_table::slot(std::string_view text, std::uint64_t hash) const {
   const std::size_t mask = entries_.size() - 1;
-  const std::uint64_t hash = XXH3_64bits_withSeed(text.data(), text.size(), seed_);
-  const auto tag = static_cast<std::uint32_t>(hash >> 32);
   const auto differs = [&](const entry& e) {
-    return e.tag != tag || (*texts_)[static_cast<std::size_t>(e.id)] != text;
+    return e.tag != tag_of(hash) || (*texts_)[static_cast<std::size_t>(e.id)] != text;
   };
   std::size_t i = hash & mask;
   while (entries_[i].id >= 0 && differs(entries_[i])) i = (i + 1) & mask;
-  return {i, tag};
+  return i;
 }
 
 std::optional<int> text_table::find(std::string_view text) const {
   if (entries_.empty()) return std::nullopt;
-  const int id = entries_[slot(text).first].id;
+  const int id = entries_[slot(text, hash(text))].id;
   return id < 0 ? std::nullopt : std::optional(id);
 }
 

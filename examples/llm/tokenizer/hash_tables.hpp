@@ -9,13 +9,15 @@
 #include <utility>
 #include <vector>
 
+#include "tokenizer/text_list.hpp"
+
 namespace bq_llm {
 
 // Texts are the caller's: `texts` must stay where it is while the table is in use.
 class text_table {
  public:
   text_table() = default;
-  explicit text_table(const std::vector<std::string_view>& texts);  // ids are the places in `texts`
+  explicit text_table(const text_list& texts);  // ids are the places in `texts`
 
   std::optional<int> find(std::string_view text) const;
   // Two places that hold one text, if there are any; the table then finds the first.
@@ -26,9 +28,10 @@ class text_table {
     std::uint32_t tag;  // of the hash: spares most looks at other texts
     int id;             // -1: empty
   };
-  std::pair<std::size_t, std::uint32_t> slot(std::string_view text) const;  // where it is or would be, and its tag
+  std::uint64_t hash(std::string_view text) const;
+  std::size_t slot(std::string_view text, std::uint64_t hash) const;  // where it is or would be
 
-  const std::vector<std::string_view>* texts_ = nullptr;
+  const text_list* texts_ = nullptr;
   std::uint64_t seed_ = 0;
   std::vector<entry> entries_;  // a power of two of them
   std::optional<std::pair<int, int>> duplicate_;

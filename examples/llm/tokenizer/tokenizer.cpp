@@ -109,7 +109,7 @@ std::string tokenizer::decode(std::span<const int> ids, bool special) const {
   return text += stream.finish();
 }
 
-std::string_view tokenizer::piece(int id) const {
+std::string tokenizer::piece(int id) const {
   state_->check(id);
   return state_->tokens.piece(id);
 }
@@ -147,12 +147,12 @@ std::vector<unsigned char> tokenizer::missing_bytes() const {
 text_stream::text_stream(const tokenizer& source, bool special) : source_(&source), special_(special) {}
 
 std::string text_stream::push(int id) {
-  std::string_view piece = source_->piece(id);
+  std::string piece = source_->piece(id);
   if (source_->state_->tokens.is_special(id)) {
     at_prefix_ = true;
-    if (!special_ && source_->is_control(id)) piece = {};
+    if (!special_ && source_->is_control(id)) piece.clear();
   } else if (std::exchange(at_prefix_, false) && source_->state_->adds_space && piece.starts_with(' ')) {
-    piece.remove_prefix(1);
+    piece.erase(0, 1);
   }
   held_ += piece;
   const std::size_t whole = held_.size() - unfinished_utf8(held_);

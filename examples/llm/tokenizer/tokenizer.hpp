@@ -43,7 +43,7 @@ class tokenizer {
   std::string decode(std::span<const int> ids, bool special) const;
 
   // The bytes of one token, control tokens spelled out; possibly part of a UTF-8 character. Throws errc::out_of_range.
-  std::string_view piece(int id) const;
+  std::string piece(int id) const;
   bool is_control(int id) const;       // control or unknown: shown only when asked for. Throws errc::out_of_range
   bool ends_generation(int id) const;  // eos, eot and their kin. Throws errc::out_of_range
 

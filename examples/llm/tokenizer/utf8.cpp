@@ -17,6 +17,20 @@ std::size_t announced_bytes(unsigned char first) {
 
 bool continues(char byte) { return (static_cast<unsigned char>(byte) & 0xC0) == 0x80; }
 
+struct sequence {
+  std::uint32_t value;
+  bool is_whole;  // every byte but the first continues it
+};
+
+sequence read_sequence(const char* from, std::size_t bytes) {
+  sequence read{static_cast<unsigned char>(*from) & (0x7Fu >> bytes), true};
+  for (std::size_t i = 1; i < bytes; ++i) {
+    read.value = read.value << 6 | (static_cast<unsigned char>(from[i]) & 0x3Fu);
+    read.is_whole = read.is_whole && continues(from[i]);
+  }
+  return read;
+}
+
 bool is_scalar_value(std::uint32_t value, std::size_t bytes) {
   constexpr std::uint32_t shortest[] = {0, 0, 0x80, 0x800, 0x10000};
   return value >= shortest[bytes] && value <= largest && (value < 0xD800 || value > 0xDFFF);
@@ -37,12 +51,9 @@ code_point decode_utf8(std::string_view text) {
   const auto first = static_cast<unsigned char>(text[0]);
   const std::size_t bytes = announced_bytes(first);
   if (bytes == 1) return {first, 1};
-  if (bytes == 0 || bytes > text.size() || !std::all_of(text.begin() + 1, text.begin() + bytes, continues)) {
-    return {replacement, 1};
-  }
-  std::uint32_t value = first & (0x7Fu >> bytes);
-  for (std::size_t i = 1; i < bytes; ++i) value = value << 6 | (static_cast<unsigned char>(text[i]) & 0x3Fu);
-  return value <= largest ? code_point{value, bytes} : code_point{replacement, 1};
+  if (bytes == 0 || bytes > text.size()) return {replacement, 1};
+  const sequence read = read_sequence(text.data(), bytes);
+  return read.is_whole && read.value <= largest ? code_point{read.value, bytes} : code_point{replacement, 1};
 }
 
 void append_utf8(std::string& out, std::uint32_t value) {
@@ -76,17 +87,15 @@ std::string repaired_utf8(std::string_view text) {
 }
 
 bool is_utf8(std::string_view text) {
-  while (!text.empty()) {
-    if (static_cast<unsigned char>(text[0]) < 0x80) {
-      text.remove_prefix(1);
-      continue;
+  for (std::size_t i = 0; i < text.size();) {
+    const auto first = static_cast<unsigned char>(text[i]);
+    const std::size_t bytes = announced_bytes(first);
+    if (bytes != 1) {
+      if (bytes == 0 || bytes > text.size() - i) return false;
+      const sequence read = read_sequence(&text[i], bytes);
+      if (!read.is_whole || !is_scalar_value(read.value, bytes)) return false;
     }
-    const code_point next = decode_utf8(text);
-    if (next.bytes != announced_bytes(static_cast<unsigned char>(text[0])) ||
-        !is_scalar_value(next.value, next.bytes)) {
-      return false;
-    }
-    text.remove_prefix(next.bytes);
+    i += bytes;
   }
   return true;
 }

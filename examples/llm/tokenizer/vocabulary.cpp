@@ -59,7 +59,7 @@ std::string byte_name(unsigned char byte) {
   return std::string("<0x") + digits[byte / 16] + digits[byte % 16] + '>';
 }
 
-vocabulary::vocabulary(const bq::gguf::metadata& metadata, vocabulary_model model) {
+vocabulary::vocabulary(const bq::gguf::metadata& metadata, vocabulary_model model) : model_(model) {
   read_tokens(metadata);
   read_kinds(metadata);
   if (model == vocabulary_model::sentencepiece) {
@@ -70,7 +70,7 @@ vocabulary::vocabulary(const bq::gguf::metadata& metadata, vocabulary_model mode
   }
   assign_roles(metadata);
   assign_stripping(metadata);
-  make_pieces(model);
+  check_byte_tokens();
 }
 
 void vocabulary::read_tokens(const bq::gguf::metadata& metadata) {
@@ -81,10 +81,7 @@ void vocabulary::read_tokens(const bq::gguf::metadata& metadata) {
                      .subject = std::string(tokens_key),
                      .found = std::to_string(tokens.size()) + " tokens"});
   }
-  std::vector<std::size_t> ends;
-  ends.reserve(tokens.size());
-  bytes_.reserve(tokens.encoding().size());
-  texts_.reserve(tokens.size());
+  texts_.reserve(tokens.size(), tokens.encoding().size());
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     const std::string_view text = *tokens.as_string(i);
     if (text.size() > most_token_bytes) throw_bad_token(i, text, "a token that is too long");
@@ -92,15 +89,12 @@ void vocabulary::read_tokens(const bq::gguf::metadata& metadata) {
     if (text.find('\0') != std::string_view::npos) throw_bad_token(i, text, "a token that holds NUL");
     // llama.cpp's name for it; two empty tokens then differ.
     if (text.empty()) {
-      bytes_ += "[EMPTY_" + std::to_string(i) + "]";
+      texts_.tail() += "[EMPTY_" + std::to_string(i) + "]";
     } else {
-      bytes_ += text;
+      texts_.tail() += text;
     }
-    ends.push_back(bytes_.size());
-  }
-  for (std::size_t i = 0, begin = 0; i < ends.size(); begin = ends[i++]) {
-    texts_.push_back(std::string_view(bytes_).substr(begin, ends[i] - begin));
-    longest_ = std::max(longest_, texts_.back().size());
+    texts_.end_text();
+    longest_ = std::max(longest_, texts_[i].size());
   }
   table_ = text_table(texts_);
   if (const auto twice = table_.duplicate()) {
@@ -136,32 +130,24 @@ void vocabulary::read_scores(const bq::gguf::metadata& metadata) {
   }
 }
 
-void vocabulary::make_pieces(vocabulary_model model) {
-  std::vector<std::size_t> ends;
-  ends.reserve(texts_.size());
-  pieces_.reserve(texts_.size());
-  piece_bytes_.reserve(bytes_.size());
+// After the roles, which can make a byte token something else.
+void vocabulary::check_byte_tokens() const {
   for (int id = 0; id < size(); ++id) {
-    if (is_special(id)) {
-      piece_bytes_ += text(id);
-    } else if (kind(id) == token_kind::normal) {
-      piece_bytes_ += model == vocabulary_model::bpe ? from_alphabet(text(id)) : unescaped_spaces(text(id));
-    } else if (kind(id) == token_kind::byte) {
-      const std::optional<unsigned char> byte = byte_named(text(id));
-      if (!byte) {
-        throw bq::error({.code = bq::errc::bad_value,
-                         .message = "a byte token that names no byte",
-                         .subject = std::string(tokens_key) + "[" + std::to_string(id) + "]",
-                         .expected = "<0x00> to <0xFF>",
-                         .found = bq::printable(text(id))});
-      }
-      piece_bytes_ += static_cast<char>(*byte);
+    if (kind(id) == token_kind::byte && !byte_named(text(id))) {
+      throw bq::error({.code = bq::errc::bad_value,
+                       .message = "a byte token that names no byte",
+                       .subject = std::string(tokens_key) + "[" + std::to_string(id) + "]",
+                       .expected = "<0x00> to <0xFF>",
+                       .found = bq::printable(text(id))});
     }
-    ends.push_back(piece_bytes_.size());
   }
-  for (std::size_t i = 0, begin = 0; i < ends.size(); begin = ends[i++]) {
-    pieces_.push_back(std::string_view(piece_bytes_).substr(begin, ends[i] - begin));
-  }
+}
+
+std::string vocabulary::piece(int id) const {
+  if (is_special(id)) return std::string(text(id));
+  if (kind(id) == token_kind::byte) return std::string(1, static_cast<char>(*byte_named(text(id))));
+  if (kind(id) != token_kind::normal) return {};
+  return model_ == vocabulary_model::bpe ? from_alphabet(text(id)) : unescaped_spaces(text(id));
 }
 
 }  // namespace bq_llm

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "tokenizer/hash_tables.hpp"
+#include "tokenizer/text_list.hpp"
 
 namespace bq_llm {
 
@@ -30,8 +31,8 @@ class vocabulary {
   vocabulary& operator=(const vocabulary&) = delete;
 
   int size() const { return static_cast<int>(texts_.size()); }
-  std::string_view text(int id) const { return texts_[static_cast<std::size_t>(id)]; }    // as stored
-  std::string_view piece(int id) const { return pieces_[static_cast<std::size_t>(id)]; }  // as shown
+  std::string_view text(int id) const { return texts_[static_cast<std::size_t>(id)]; }  // as stored
+  std::string piece(int id) const;                                                      // as shown
   token_kind kind(int id) const { return kinds_[static_cast<std::size_t>(id)]; }
   float score(int id) const { return scores_.empty() ? 0.0f : scores_[static_cast<std::size_t>(id)]; }
   bool is_control(int id) const { return kind(id) == token_kind::control || kind(id) == token_kind::unknown; }
@@ -55,12 +56,12 @@ class vocabulary {
   void read_scores(const bq::gguf::metadata& metadata);
   void assign_roles(const bq::gguf::metadata& metadata);
   void assign_stripping(const bq::gguf::metadata& metadata);
-  void make_pieces(vocabulary_model model);
+  void check_byte_tokens() const;
   std::optional<int> first_of(std::span<const std::string_view> names) const;
   void end_with(std::optional<int> id);
 
-  std::string bytes_, piece_bytes_;
-  std::vector<std::string_view> texts_, pieces_;
+  vocabulary_model model_;
+  text_list texts_;
   std::vector<token_kind> kinds_;
   std::vector<float> scores_;
   std::vector<bool> ends_, strips_right_;
