@@ -3,8 +3,8 @@
 
 #include "collect.hpp"
 #include "program/compute_options.hpp"
-#include "program/distinct_files.hpp"
 #include "program/failure.hpp"
+#include "program/outputs.hpp"
 #include "program/text_file.hpp"
 #include "statistics.hpp"
 
@@ -25,6 +25,7 @@ model will see, a few hundred kilobytes of it, and never the text that you measu
 struct request : bq_program::compute_options {
   std::string model, text, output = "imatrix.gguf", form;
   std::vector<std::string> inputs;
+  std::optional<std::int64_t> chunk_size;
   bq_imatrix::collect_options collect;
   bool show = false, no_perplexity = false, json = false;
 };
@@ -36,8 +37,8 @@ void add_options(CLI::App& app, request& r) {
   input->add_option("--in-file", r.inputs, "importance matrix to begin with, GGUF or .dat; may be repeated")
       ->type_name("FILE")
       ->allow_extra_args(false);
+  input->add_option("-c,--ctx-size", r.chunk_size, "tokens of a chunk [as in the --in-file, else 512]")->type_name("N");
   auto& windows = r.collect.windows;
-  input->add_option("-c,--ctx-size", windows.length, "tokens of a chunk")->type_name("N")->capture_default_str();
   input->add_option("--chunks", windows.at_most, "measure at most N chunks")->type_name("N");
   input->add_option("--chunk,--from-chunk", windows.skip, "leave out the first N chunks")
       ->type_name("N")
@@ -62,6 +63,14 @@ void add_options(CLI::App& app, request& r) {
       "-q,--quiet", [&r] { r.collect.style = bq_program::progress_style::quiet; }, "no progress");
 }
 
+// That of the first file that says it; the legacy form does not.
+std::int64_t chunk_size_of(const std::vector<std::string>& paths) {
+  for (const std::string& path : paths) {
+    if (const std::int64_t n = bq_llm::imatrix::open(path).chunk_size(); n > 0) return n;
+  }
+  return 512;
+}
+
 int run(request& r) {
   const bool measures = !r.model.empty();
   if (measures == r.text.empty()) throw CLI::RequiredError("-m MODEL with -f TEXT");
@@ -70,7 +79,9 @@ int run(request& r) {
     std::vector<std::string> inputs = r.inputs;
     inputs.insert(inputs.end(), {r.model, r.text});
     bq_program::require_distinct(r.output, inputs);
+    bq_program::require_writable(r.output);
   }
+  r.collect.windows.length = r.chunk_size ? *r.chunk_size : chunk_size_of(r.inputs);
   bq_llm::measured_imatrix m{.chunk_size = r.collect.windows.length};
   for (const std::string& path : r.inputs) m.add(bq_llm::imatrix::open(path));
 

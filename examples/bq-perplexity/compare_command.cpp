@@ -9,7 +9,7 @@
 #include "comparison.hpp"
 #include "evaluation/language_model.hpp"
 #include "evaluation/log_softmax.hpp"
-#include "program/distinct_files.hpp"
+#include "program/outputs.hpp"
 #include "program/text_file.hpp"
 #include "session.hpp"
 
@@ -68,6 +68,7 @@ int compare_command(const request& r) {
   std::vector<std::string> inputs = paths;
   inputs.push_back(r.text);
   bq_program::require_distinct(r.plot, inputs);
+  if (!r.plot.empty()) bq_program::require_writable(r.plot);
   std::vector<contestant> all;
   for (const std::string& path : paths) {
     all.push_back({std::make_unique<language_model>(path), nullptr, {}});

@@ -3,7 +3,7 @@
 
 #include "base_file.hpp"
 #include "evaluation/language_model.hpp"
-#include "program/distinct_files.hpp"
+#include "program/outputs.hpp"
 #include "program/text_file.hpp"
 #include "session.hpp"
 

@@ -12,7 +12,7 @@
 
 #include "digest.hpp"
 #include "pipeline.hpp"
-#include "program/distinct_files.hpp"
+#include "program/outputs.hpp"
 
 namespace bq_quantize {
 

@@ -28,9 +28,10 @@ TEST_CASE("bq-imatrix: measures, merges both forms, and shows what is in them") 
     CHECK(found["perplexity"]["value"].get<double>() > 1);
   }
   const auto merged =
-      result({"--json", "-c", "128", "--in-file", dir / "a.gguf", "--in-file", dir / "b.dat", "-o", dir / "ab.gguf"});
+      result({"--json", "--in-file", dir / "b.dat", "--in-file", dir / "a.gguf", "-o", dir / "ab.gguf"});
   CHECK(merged["weights"] == 42);
   CHECK(merged["chunks"] == 4);
+  CHECK(merged["chunk_size"] == 128);
   const auto shown = result({"--json", "--in-file", dir / "ab.gguf", "--show-statistics"});
   CHECK(shown["statistics"].size() == 42);
   CHECK(dir.files() == words{"a.gguf", "ab.gguf", "b.dat"});
@@ -67,8 +68,10 @@ TEST_CASE("bq-imatrix: the output appears whole or not at all") {
       CHECK(json::parse(o.out).contains("error"));
     }
   }
-  SUBCASE("no such folder") {
-    CHECK(error_code(measuring({"--json", "-q", "--chunks", "2", "-o", dir / "nowhere/out.gguf"})) == "io");
+  SUBCASE("no such folder, which is noticed before the work") {
+    const auto o = run(measuring({"--json", "-o", dir / "nowhere/out.gguf"}));
+    CHECK(json::parse(o.out)["error"]["code"] == "io");
+    CHECK(o.err.find('[') == std::string::npos);
   }
   CHECK(dir.files() == words{"out.gguf"});
   CHECK(program::read_file(dir / "out.gguf") == "precious");

@@ -1,6 +1,7 @@
-#include "distinct_files.hpp"
+#include "outputs.hpp"
 
 #include <blockquant/error.hpp>
+#include <blockquant/output_file.hpp>
 #include <filesystem>
 
 namespace bq_program {
@@ -16,5 +17,7 @@ void require_distinct(const std::string& output, std::span<const std::string> in
     }
   }
 }
+
+void require_writable(const std::string& output) { const bq::output_file attempt(output, 0, true); }
 
 }  // namespace bq_program
