@@ -8,7 +8,7 @@ bq_llm::estimate collect(const bq_llm::language_model& model, std::string_view t
                          bq::executor& threads, bq_llm::measured_imatrix& to) {
   const auto windows = bq_llm::cut_windows(model.tokenizer, text, options.windows);
   bq_llm::window_evaluator_options o = options.evaluation;
-  o.last_token = true;
+  o.all_tokens = true;
   o.evaluation.threads = &threads;
   o.evaluation.observe = [&](std::string_view weight, std::span<const float> x, std::int64_t tokens) {
     if (weight.starts_with("blk.")) to.add(weight, x, tokens);

@@ -47,13 +47,13 @@ bool session::evaluate(std::span<const int> ids, const interrupt& stop) {
   evaluated_ = 0;
   while (ids_.size() < ids.size()) {
     if (stop.requested()) return false;
-    const bq_llm::batch_part part{0, ids.subspan(ids_.size(), std::min(batch, ids.size() - ids_.size()))};
+    const std::size_t n = std::min(batch, ids.size() - ids_.size());
+    const bool last = ids_.size() + n == ids.size();
+    const bq_llm::batch_part part{0, ids.subspan(ids_.size(), n), last ? 1u : 0u};
     const auto hidden = evaluator_.run({&part, 1}, cache_);
     ids_.insert(ids_.end(), part.tokens.begin(), part.tokens.end());
     evaluated_ += part.tokens.size();
-    if (ids_.size() == ids.size()) {
-      evaluator_.logits(hidden.last(static_cast<std::size_t>(language_.model.embedding)), logits_);
-    }
+    if (last) evaluator_.logits(hidden, logits_);
   }
   return true;
 }

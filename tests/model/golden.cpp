@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <blockquant/error.hpp>
 #include <cmath>
 #include <cstdint>
@@ -112,6 +113,45 @@ TEST_CASE("results depend neither on threads, nor on how tokens are divided, nor
   std::vector<float> y(expected.size());
   run.logits(hidden.subspan(prompts[1].ids.size() * static_cast<std::size_t>(l.model.embedding)), y);
   CHECK(std::memcmp(y.data(), expected.data(), y.size() * sizeof(float)) == 0);
+}
+
+TEST_CASE("tokens that are not wanted change nothing for those that are") {
+  const loaded l;
+  const auto prompts = read_golden();
+  const auto width = static_cast<std::size_t>(l.model.embedding);
+  bq::thread_pool threads(2);
+  bq_llm::evaluator run(l.model, {.threads = &threads});
+  // Of each prompt `wanted` tokens, the rest and its last token in a second call.
+  const auto hidden_of = [&](std::array<std::size_t, 3> wanted, std::size_t wanted_later) {
+    bq_llm::kv_cache cache(l.model, {.context = 128, .sequences = 3});
+    std::vector<bq_llm::batch_part> first, second;
+    for (std::size_t i = 0; i < 3; ++i) {
+      const std::span<const int> ids(prompts[i].ids);
+      first.push_back({static_cast<int>(i), ids.first(30), wanted[i]});
+      second.push_back({static_cast<int>(i), ids.subspan(30, 7), wanted_later});
+    }
+    const auto a = run.run(first, cache);
+    std::vector<float> all(a.begin(), a.end());
+    const auto b = run.run(second, cache);
+    all.insert(all.end(), b.begin(), b.end());
+    return all;
+  };
+  constexpr auto every = bq_llm::batch_part::all_tokens;
+  const auto all = hidden_of({every, every, every}, every);
+  REQUIRE(all.size() == (3 * 30 + 3 * 7) * width);
+  for (const std::array<std::size_t, 3> wanted : {std::array<std::size_t, 3>{0, 0, 0}, {1, 0, 30}, {12, 29, 1}}) {
+    const auto some = hidden_of(wanted, 2);
+    auto at = some.begin();
+    const auto same = [&](std::size_t row, std::size_t n) {  // as `all` has from its row on
+      REQUIRE(static_cast<std::size_t>(some.end() - at) >= n * width);
+      const bool equal = std::equal(at, at + static_cast<std::ptrdiff_t>(n * width), &all[row * width]);
+      at += static_cast<std::ptrdiff_t>(n * width);
+      return equal;
+    };
+    for (std::size_t i = 0; i < 3; ++i) CHECK(same(30 * i + 30 - wanted[i], wanted[i]));
+    for (std::size_t i = 0; i < 3; ++i) CHECK(same(3 * 30 + 7 * i + 5, 2));
+    CHECK(at == some.end());
+  }
 }
 
 TEST_CASE("every weight is observed with its activations") {

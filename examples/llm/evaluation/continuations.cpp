@@ -91,7 +91,6 @@ class scorer {
     const continuation* of;
   };
   struct prediction {
-    std::int64_t row;
     int target, sequence;
   };
   struct sum {  // of a sequence
@@ -109,9 +108,12 @@ class scorer {
       while (next < jobs.size() && rows < batch_) {
         const job& j = jobs[next];
         const std::int64_t begin = j.begin + done, n = std::min(batch_ - rows, j.end - begin);
-        if (n > 0) parts.push_back({j.sequence, std::span(j.of->tokens).subspan(index(begin), index(n))});
-        for (std::int64_t i = std::max(begin, j.of->first - 1); i < begin + n; ++i) {
-          predictions.push_back({rows + i - begin, j.of->tokens[index(i + 1)], j.sequence});
+        const std::int64_t from = std::clamp(j.of->first - 1, begin, begin + n), wanted = begin + n - from;
+        if (n > 0) {
+          parts.push_back({j.sequence, std::span(j.of->tokens).subspan(index(begin), index(n)), index(wanted)});
+        }
+        for (std::int64_t i = from; i < begin + n; ++i) {
+          predictions.push_back({j.of->tokens[index(i + 1)], j.sequence});
         }
         rows += n, done += n;
         if (begin + n == j.end) ++next, done = 0;
@@ -120,18 +122,15 @@ class scorer {
     }
   }
 
-  // Adds ln p of what the rows of hidden [tokens, embedding] predict.
+  // Adds ln p of what the rows of hidden [predictions, embedding] predict.
   void add(std::span<const float> hidden, std::span<const prediction> predictions) {
     const std::size_t width = index(model_.embedding), vocabulary = index(model_.vocabulary);
     while (!predictions.empty()) {
       const auto these = predictions.first(std::min(predictions.size(), index(rows_)));
       predictions = predictions.subspan(these.size());
-      picked_.resize(these.size() * width);
-      for (std::size_t i = 0; i < these.size(); ++i) {
-        std::ranges::copy(hidden.subspan(index(these[i].row) * width, width), &picked_[i * width]);
-      }
       logits_.resize(these.size() * vocabulary);
-      evaluator_.logits(picked_, logits_);
+      evaluator_.logits(hidden.first(these.size() * width), logits_);
+      hidden = hidden.subspan(these.size() * width);
       log_p_.resize(these.size());
       threads_.run(these.size(), [&](std::size_t i) {
         const auto row = std::span(logits_).subspan(i * vocabulary, vocabulary);
@@ -154,7 +153,7 @@ class scorer {
   bq::executor& threads_;
   evaluator evaluator_;
   std::vector<sum> sums_;
-  std::vector<float> picked_, logits_;
+  std::vector<float> logits_;
   std::vector<double> log_p_;
 };
 

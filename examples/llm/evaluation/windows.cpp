@@ -74,21 +74,23 @@ void window_evaluator::run(std::int64_t first, std::int64_t count) {
     if (windows_.bos) tokens.back()[0] = *windows_.bos;
     cache_->truncate(static_cast<int>(w), 0);
   }
-  const std::int64_t length = windows_.length - (options_.last_token ? 0 : 1);
+  const std::int64_t length = windows_.length - (options_.all_tokens ? 0 : 1);
   const std::int64_t piece = std::min(length, std::max<std::int64_t>(options_.batch, 1));
   const std::int64_t scored_begin = windows_.first_scored(), scored_end = scored_begin + windows_.scored();
   for (std::int64_t at = 0; at < length; at += piece) {
     const std::int64_t n = std::min(piece, length - at);
+    const std::int64_t from = std::max(at, scored_begin), to = std::min(at + n, scored_end);
+    const std::int64_t outputs = options_.all_tokens ? n : std::max<std::int64_t>(at + n - from, 0);
     std::vector<batch_part> parts;
     for (std::int64_t w = 0; w < count; ++w) {
-      parts.push_back({static_cast<int>(w), std::span(tokens[index(w)]).subspan(index(at), index(n))});
+      const auto piece_of = std::span(tokens[index(w)]).subspan(index(at), index(n));
+      parts.push_back({static_cast<int>(w), piece_of, index(outputs)});
     }
     const std::span<const float> out = evaluator_.run(parts, *cache_);
-    const std::int64_t from = std::max(at, scored_begin), to = std::min(at + n, scored_end);
     if (from >= to) continue;
     for (std::int64_t w = 0; w < count; ++w) {
-      const auto rows =
-          out.subspan(index((w * n + from - at) * model_.embedding), index((to - from) * model_.embedding));
+      const std::int64_t row = (w + 1) * outputs - (at + n - from);
+      const auto rows = out.subspan(index(row * model_.embedding), index((to - from) * model_.embedding));
       std::ranges::copy(rows, hidden_.begin() + (w * windows_.scored() + from - scored_begin) * model_.embedding);
     }
   }

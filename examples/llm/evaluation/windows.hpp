@@ -44,7 +44,7 @@ struct window_evaluator_options {
   evaluator_options evaluation = {};
   bq::type keys = bq::type::f16, values = bq::type::f16;
   std::int64_t batch = 2048;  // tokens evaluated at once: several windows, or a part of one
-  bool last_token = false;    // evaluate the last token of each window too, though its prediction is not scored
+  bool all_tokens = false;    // take every token of a window through all layers, scored or not
 };
 
 // Evaluates windows several at a time. Logits do not depend on how many, nor on the threads.

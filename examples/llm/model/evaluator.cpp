@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <blockquant/error.hpp>
 #include <blockquant/quantize.hpp>
+#include <memory>
 
 namespace bq_llm {
 
@@ -33,17 +34,58 @@ void evaluator::check(std::span<const batch_part> batch, const kv_cache& cache) 
   }
 }
 
-void evaluator::resize() {
-  for (floats* v : {&h_, &x_, &out_}) v->resize(size_of(tokens_, model_.embedding));
-  for (floats* v : {&q_, &attended_}) v->resize(size_of(tokens_, model_.heads * model_.head_dim));
-  for (floats* v : {&k_, &v_}) v->resize(size_of(tokens_, model_.kv_heads * model_.head_dim));
-  for (floats* v : {&gate_, &up_}) v->resize(size_of(tokens_, model_.feed_forward));
+std::array<evaluator::token_rows, 9> evaluator::rows() {
+  const std::int64_t q = model_.heads * model_.head_dim, kv = model_.kv_heads * model_.head_dim;
+  return {{{&h_, model_.embedding},
+           {&x_, model_.embedding},
+           {&out_, model_.embedding},
+           {&q_, q},
+           {&attended_, q},
+           {&k_, kv},
+           {&v_, kv},
+           {&gate_, model_.feed_forward},
+           {&up_, model_.feed_forward}}};
+}
+
+// Rows of each kind begin with a cache line.
+void evaluator::divide_memory() {
+  constexpr std::size_t line = 16;
+  const auto padded = [this](std::int64_t width) { return (size_of(tokens_, width) + line - 1) / line * line; };
+  std::size_t size = line;
+  for (const token_rows& r : rows()) size += padded(r.width);
+  if (memory_of_rows_.size() < size) memory_of_rows_.resize(size);
+  std::size_t bytes = memory_of_rows_.size() * sizeof(float);
+  void* begin = memory_of_rows_.data();
+  auto* at = static_cast<float*>(std::align(line * sizeof(float), sizeof(float), begin, bytes));
+  for (const token_rows& r : rows()) {
+    *r.of = {at, size_of(tokens_, r.width)};
+    at += padded(r.width);
+  }
+}
+
+// Of the sums and the queries, those of wanted tokens are left.
+void evaluator::keep_wanted(std::span<const batch_part> batch) {
+  std::size_t kept = 0;
+  for (const std::span<float> of : {h_, q_}) {
+    if (of.empty()) return;
+    const std::size_t width = of.size() / static_cast<std::size_t>(tokens_);
+    std::size_t end = 0;
+    kept = 0;
+    for (const batch_part& part : batch) {
+      end += part.tokens.size();
+      const auto wanted = of.subspan((end - part.outputs()) * width, part.outputs() * width);
+      std::ranges::copy(wanted, of.begin() + static_cast<std::ptrdiff_t>(kept * width));
+      kept += part.outputs();
+    }
+  }
+  tokens_ = static_cast<std::int64_t>(kept);
+  for (const token_rows& r : rows()) *r.of = r.of->first(size_of(tokens_, r.width));
 }
 
 void evaluator::embed(std::span<const batch_part> batch) {
   const bq::matrix& table = model_.token_embedding.weight;
   const std::uint64_t stride = bq::row_bytes(table.id, table.cols);
-  std::span<float> to(h_);
+  std::span<float> to = h_;
   for (const batch_part& part : batch) {
     for (const int id : part.tokens) {
       const auto row = to.first(static_cast<std::size_t>(model_.embedding));
@@ -61,9 +103,9 @@ void evaluator::embed(std::span<const batch_part> batch) {
 bq::activations::writer evaluator::added_and_normalised(const floats& post_norm, const floats& norm) {
   return [&, this](std::int64_t first, std::int64_t last) {
     const std::size_t at = size_of(first, model_.embedding), n = size_of(last - first, model_.embedding);
-    const auto out = std::span(out_).subspan(at, n);
+    const auto out = out_.subspan(at, n);
     if (!post_norm.empty()) bq::rms_norm(out, {}, post_norm, model_.epsilon, out);
-    bq::rms_norm(std::span(h_).subspan(at, n), out, norm, model_.epsilon, std::span(x_).subspan(at, n));
+    bq::rms_norm(h_.subspan(at, n), out, norm, model_.epsilon, x_.subspan(at, n));
   };
 }
 
@@ -90,6 +132,7 @@ void evaluator::multiply(std::span<const float> x, const bq::activations::writer
 void evaluator::attend(std::size_t layer, const bq::activations::writer& write_x, std::span<const batch_part> batch,
                        kv_cache& cache) {
   const decoder_layer& l = model_.layers[layer];
+  const bool last = layer + 1 == model_.layers.size();
   multiply(x_, write_x, {{&l.q, q_}, {&l.k, k_}, {&l.v, v_}});
   if (!l.q_norm.empty()) bq::rms_norm(q_, {}, l.q_norm, model_.epsilon, q_, ops());
   if (!l.k_norm.empty()) bq::rms_norm(k_, {}, l.k_norm, model_.epsilon, k_, ops());
@@ -101,10 +144,16 @@ void evaluator::attend(std::size_t layer, const bq::activations::writer& write_x
   std::size_t at = 0;
   for (const batch_part& part : batch) {
     const std::size_t n = part.tokens.size() * size_of(model_.kv_heads, model_.head_dim);
-    cache.write(layer, part.sequence, std::span(k_).subspan(at, n), std::span(v_).subspan(at, n), options_.threads);
-    sequences.push_back(cache.read(layer, part.sequence, static_cast<std::int64_t>(part.tokens.size())));
+    cache.write(layer, part.sequence, k_.subspan(at, n), v_.subspan(at, n), options_.threads);
+    bq::attention_sequence s = cache.read(layer, part.sequence, static_cast<std::int64_t>(part.tokens.size()));
+    if (last) {
+      s.position += s.tokens - static_cast<std::int64_t>(part.outputs());
+      s.tokens = static_cast<std::int64_t>(part.outputs());
+    }
+    sequences.push_back(s);
     at += n;
   }
+  if (last) keep_wanted(batch);
   bq::attention_options o;
   o.threads = options_.threads;
   o.heads = model_.heads, o.kv_heads = model_.kv_heads, o.head_dim = model_.head_dim;
@@ -118,8 +167,8 @@ void evaluator::feed_forward(const decoder_layer& l, const bq::activations::writ
   multiply(x_, write_x, {{&l.gate, gate_}, {&l.up, up_}});
   const auto activate = [this](std::int64_t first, std::int64_t last) {
     const std::size_t at = size_of(first, model_.feed_forward), n = size_of(last - first, model_.feed_forward);
-    const auto gate = std::span(gate_).subspan(at, n);
-    bq::gated(model_.activation, gate, std::span(up_).subspan(at, n), gate);
+    const auto gate = gate_.subspan(at, n);
+    bq::gated(model_.activation, gate, up_.subspan(at, n), gate);
   };
   multiply(gate_, activate, {{&l.down, out_}});
 }
@@ -136,7 +185,7 @@ std::span<const float> evaluator::run(std::span<const batch_part> batch, kv_cach
   rope_ = bq::make_rope_table(model_.rope_of(false), positions);
   if (model_.local_rope.dims > 0) local_rope_ = bq::make_rope_table(model_.rope_of(true), positions);
 
-  resize();
+  divide_memory();
   embed(batch);
   std::fill(out_.begin(), out_.end(), 0.0f);
   const floats none;

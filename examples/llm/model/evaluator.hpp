@@ -1,6 +1,8 @@
 // The forward pass of a decoder (decoder.hpp says what it computes). Results are bit-identical for any number of
 // threads and any division of the tokens between calls.
 #pragma once
+#include <algorithm>
+#include <array>
 #include <blockquant/activations.hpp>
 #include <blockquant/ops.hpp>
 #include <functional>
@@ -18,6 +20,12 @@ namespace bq_llm {
 struct batch_part {
   int sequence = 0;
   std::span<const int> tokens;
+  // How many of the last tokens go through all of the last layer: of the others, later tokens need its keys and values
+  // only.
+  std::size_t wanted = all_tokens;
+
+  static constexpr std::size_t all_tokens = static_cast<std::size_t>(-1);
+  std::size_t outputs() const { return std::min(wanted, tokens.size()); }
 };
 
 struct evaluator_options {
@@ -32,9 +40,9 @@ class evaluator {
  public:
   evaluator(const decoder& model, const evaluator_options& options) : model_(model), options_(options) {}
 
-  // Runs the tokens through all layers and counts them in the cache. Returns the last norm's output [tokens of all
-  // parts, embedding], valid until the next call. Throws errc::out_of_range (an id that is no token, a full cache), and
-  // as kv_cache::write; the cache then holds what it held before.
+  // Runs the tokens through all layers and counts them in the cache. Returns the last norm's output [wanted tokens
+  // of all parts, embedding], valid until the next call. Throws errc::out_of_range (an id that is no token, a full
+  // cache), and as kv_cache::write; the cache then holds what it held before.
   std::span<const float> run(std::span<const batch_part> batch, kv_cache& cache);
 
   // Logits [rows, vocabulary] of some rows of what run() returned.
@@ -43,8 +51,14 @@ class evaluator {
  private:
   using floats = std::vector<float>;
   void check(std::span<const batch_part> batch, const kv_cache& cache) const;
-  void resize();
+  struct token_rows {
+    std::span<float>* of;
+    std::int64_t width;
+  };
+  std::array<token_rows, 9> rows();
+  void divide_memory();
   void embed(std::span<const batch_part> batch);
+  void keep_wanted(std::span<const batch_part> batch);
   void attend(std::size_t layer, const bq::activations::writer& write_x, std::span<const batch_part> batch,
               kv_cache& cache);
   void feed_forward(const decoder_layer& l, const bq::activations::writer& write_x);
@@ -63,7 +77,8 @@ class evaluator {
   const decoder& model_;
   const evaluator_options options_;
   std::int64_t tokens_ = 0;
-  floats h_, x_, q_, k_, v_, attended_, gate_, up_, out_;
+  std::span<float> h_, x_, q_, k_, v_, attended_, gate_, up_, out_;  // [tokens_, width], in memory_of_rows_
+  floats memory_of_rows_;
   bq::rope_table rope_, local_rope_;
   bq::activations prepared_;
   std::vector<bq::projection> projections_;
