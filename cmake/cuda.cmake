@@ -12,9 +12,9 @@ if(NOT DEFINED CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
     set(ENV{CUDACXX} ${BLOCKQUANT_NVCC})
   endif()
 endif()
-# Turing is the oldest architecture of CUDA 13; the code for 90 includes PTX for later ones.
+# Turing is the oldest architecture of CUDA 13; Hopper has code of its own (90a), later ones take the PTX.
 if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
-  set(CMAKE_CUDA_ARCHITECTURES 75-real 80-real 90)
+  set(CMAKE_CUDA_ARCHITECTURES 75-real 80-real 90a-real 90-virtual)
 endif()
 
 if(BLOCKQUANT_CUDA STREQUAL "AUTO")

@@ -98,9 +98,9 @@ void prepare(const void* x, element e, const activations& out, stream s = nullpt
 
 // y [tokens, rows] = x [tokens, cols] * w^T, f32, row-major, in device memory; the numerics are those of
 // src/cuda/fragment.cuh: every weight at its own value in f16, sums in f32, in an order that depends on cols alone. So
-// a token's outputs have the same bits in any batch of up to 64 tokens, and in any run. On GPUs from compute capability
+// a token's outputs have the same bits in any batch and in any run. On GPUs from compute capability
 // 9.0 on, the weights are read while the kernel before this one in the stream still runs (programmatic dependent
-// launch): they must not be written by it. Throws errc::bad_shape (x.cols is not w's, more than 64 tokens),
+// launch): they must not be written by it. Throws errc::bad_shape (x.cols is not w's),
 // errc::invalid_argument (a null pointer), errc::device.
 void matmul(const device_matrix& w, const activations& x, float* y, stream s = nullptr);
 

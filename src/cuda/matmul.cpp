@@ -7,6 +7,7 @@
 #include "blockquant/cuda.hpp"
 #include "formats/registry.hpp"
 #include "matvec.hpp"
+#include "wide.hpp"
 
 namespace bq::cuda {
 
@@ -14,15 +15,16 @@ namespace {
 
 struct product {
   type id;
-  void (*few_tokens)(const device_matrix::contents& w, const prepared& x, float* y, stream s);
+  using kernels = void (*)(const device_matrix::contents& w, const prepared& x, float* y, stream s);
+  kernels few_tokens, many_tokens;
 };
 
 template <any_format F>
 constexpr product product_of() {
   if constexpr (activation_format<F>) {
-    return {F::id, nullptr};  // no matrix has it: transfer::upload
+    return {F::id, nullptr, nullptr};  // no matrix has it: transfer::upload
   } else {
-    return {F::id, matvec_kernels<F>::launch};
+    return {F::id, matvec_kernels<F>::launch, wide_kernels<F>::launch};
   }
 }
 
@@ -37,12 +39,11 @@ struct products<std::tuple<F...>> {
 
 void matmul(const device_matrix& w, const activations& x, float* y, stream s) {
   activation_bytes(x.tokens, x.cols);  // checks the shape
-  if (x.cols != w.cols() || x.tokens > most_matvec_tokens) {
-    throw error(
-        {.code = errc::bad_shape,
-         .message = "these activations cannot be multiplied with these weights",
-         .expected = std::to_string(w.cols()) + " columns, at most " + std::to_string(most_matvec_tokens) + " tokens",
-         .found = std::to_string(x.tokens) + " tokens of " + std::to_string(x.cols) + " columns"});
+  if (x.cols != w.cols()) {
+    throw error({.code = errc::bad_shape,
+                 .message = "these activations cannot be multiplied with these weights",
+                 .expected = std::to_string(w.cols()) + " columns",
+                 .found = std::to_string(x.cols)});
   }
   if (x.tokens == 0) return;
   if (!x.memory || !y) {
@@ -52,9 +53,8 @@ void matmul(const device_matrix& w, const activations& x, float* y, stream s) {
   }
   const device_matrix::contents& c = w.view();
   const auto& table = products<all_formats>::rows;
-  std::find_if(table.begin(), table.end(), [&](const product& p) {
-    return p.id == c.id;
-  })->few_tokens(c, view(x), y, s);
+  const product& p = *std::find_if(table.begin(), table.end(), [&](const product& row) { return row.id == c.id; });
+  (takes_wide(x.tokens) ? p.many_tokens : p.few_tokens)(c, view(x), y, s);
 }
 
 }  // namespace bq::cuda

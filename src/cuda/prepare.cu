@@ -6,6 +6,7 @@
 #include "launch.hpp"
 #include "prepared.hpp"
 #include "row_factor.hpp"
+#include "wide.hpp"
 
 namespace bq::cuda {
 
@@ -32,7 +33,7 @@ __device__ inline float block_max(float x) {
 
 template <class T>
 __global__ void __launch_bounds__(threads)
-    prepare_token(const T* x, std::int64_t cols, int stride, unsigned char* values, float* factors) {
+    prepare_token(const T* x, std::int64_t cols, int stride, unsigned char* values, float* factors, bool atoms) {
   launch_dependents();
   wait_for_predecessors();
   const int n = blockIdx.x;
@@ -44,17 +45,22 @@ __global__ void __launch_bounds__(threads)
   e = e > 126 ? 126 : e;
   const float factor = power_of_two(e);
 
-  auto* out = reinterpret_cast<uint4*>(values + std::int64_t{n} * stride * 2);
-  for (int i = threadIdx.x; i < (stride - prepared::pair_cols) / prepared::pair_cols * 4; i += threads) {
-    const int pair = i / 4, quad = i % 4;
+  const auto piece = [&](int i) {
+    if (!atoms) return values + std::int64_t{n} * stride * 2 + i * 16;
+    constexpr int pieces = atom_cols / 8, tokens = atom_tokens;
+    const std::int64_t atom = i / pieces * ceil_div(gridDim.x, tokens) + n / tokens;
+    return values + atom * atom_bytes + n % tokens * 128 + ((i ^ n) % pieces) * 16;
+  };
+  for (int i = threadIdx.x; i < (stride - prepared::pair_cols) / 8; i += threads) {
     std::uint32_t words[4];
     for (int k = 0; k < 4; ++k) {
-      const std::int64_t col = pair * std::int64_t{prepared::pair_cols} + k / 2 * step_cols + 4 * quad + k % 2 * 2;
+      const int quad = atoms ? k : i % 4, step = atoms ? i / 2 : i / 4 * 2 + k / 2, pair = atoms ? i % 2 : k % 2;
+      const std::int64_t col = step * std::int64_t{step_cols} + 4 * quad + 2 * pair;
       const float low = col < cols ? to_f32(x[col]) : 0.0f, high = col + 1 < cols ? to_f32(x[col + 1]) : 0.0f;
       const __half2 both = __floats2half2_rn(low * factor, high * factor);
       words[k] = *reinterpret_cast<const std::uint32_t*>(&both);
     }
-    out[i] = make_uint4(words[0], words[1], words[2], words[3]);
+    *reinterpret_cast<uint4*>(piece(i)) = make_uint4(words[0], words[1], words[2], words[3]);
   }
   if (threadIdx.x == 0) factors[n] = power_of_two(-e);
 }
@@ -62,12 +68,16 @@ __global__ void __launch_bounds__(threads)
 // Kernels load a tile's worth past the end of the last token.
 constexpr std::int64_t overrun = tile_cols * sizeof(__half);
 
+std::int64_t value_bytes(std::int64_t tokens, std::int64_t cols) {
+  return ceil_div(tokens, atom_tokens) * atom_tokens * prepared::stride_of(cols) * 2 + overrun;
+}
+
 }  // namespace
 
 prepared view(const activations& x) {
   const auto* bytes = static_cast<const unsigned char*>(x.memory);
   const std::int64_t stride = prepared::stride_of(x.cols);
-  return {bytes, reinterpret_cast<const float*>(bytes + x.tokens * stride * 2 + overrun), static_cast<int>(x.tokens),
+  return {bytes, reinterpret_cast<const float*>(bytes + value_bytes(x.tokens, x.cols)), static_cast<int>(x.tokens),
           static_cast<int>(stride)};
 }
 
@@ -85,7 +95,7 @@ std::size_t activation_bytes(std::int64_t tokens, std::int64_t cols) {
                  .expected = "at most " + std::to_string(most) + " tokens and columns",
                  .found = std::to_string(tokens) + " x " + std::to_string(cols)});
   }
-  return static_cast<std::size_t>(tokens * (prepared::stride_of(cols) * 2 + 4) + overrun);
+  return static_cast<std::size_t>(value_bytes(tokens, cols) + tokens * 4);
 }
 
 void prepare(const void* x, element e, const activations& out, stream s) {
@@ -101,7 +111,7 @@ void prepare(const void* x, element e, const activations& out, stream s) {
   const prepared to = view(out);
   const auto start = [&]<class T>(const T* typed) {
     launch(prepare_token<T>, to.tokens, threads, 0, s, "prepare", {out.tokens, out.cols}, typed, out.cols, to.stride,
-           const_cast<unsigned char*>(to.values), const_cast<float*>(to.factors));
+           const_cast<unsigned char*>(to.values), const_cast<float*>(to.factors), takes_wide(to.tokens));
   };
   if (e == element::f32) return start(static_cast<const float*>(x));
   if (e == element::f16) return start(static_cast<const __half*>(x));

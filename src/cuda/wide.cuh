@@ -1,0 +1,319 @@
+// y[tokens, rows] = x[tokens, cols] * w[rows, cols]^T for many tokens on Hopper: weights stay packed up to the
+// registers, where consumer warpgroups make them the A operand of wgmma; activations are its B operand, in shared
+// memory. Numerics: fragment.cuh. wgmma and mma.sync gave the same bits on every one of 8e6 random sums of 256 products
+// (exponents near and far, f16 subnormals included), for 8 tokens at a time and for 128; so a token's outputs are those
+// of matvec.cuh, bit for bit.
+//
+// Persistent thread blocks, in clusters of two, take tiles of 128 rows x Tokens tokens: consumer warpgroup i has the
+// i-th 64 rows, and keeps the sums of a section beside those of the sections before. A producer warpgroup feeds them:
+// one warp brings weights (bulk copies into a ring of slices of 256 columns for each consumer), two stage their scales,
+// one brings activations: stages of 64 columns x Tokens tokens, of which each block of the cluster loads one half and
+// sends it to both. While the tensor cores work on a batch of steps, a consumer unpacks the next.
+#pragma once
+#include "fragment.cuh"
+#include "hopper.cuh"
+#include "wide.hpp"
+
+namespace bq::cuda {
+
+inline constexpr int wide_cluster = 2;
+
+template <any_format F, int Groups, int Tokens>
+struct wide_plan {
+  static constexpr int chunks = 4, chunk_steps = tile_steps / chunks;  // of a tile, 64 columns each
+  static constexpr int parts = float_format<F> ? chunks : 1;           // pieces in which a tile arrives
+  static constexpr int part_bytes = tile<F>::bytes / parts, item_bytes = 4 * part_bytes;
+  static constexpr int staged_bytes = fragments<F>::staged_bytes, item_staged_bytes = 4 * staged_bytes;
+  static constexpr int stage_bytes = Tokens * 128;
+  static constexpr int threads = 128 * (Groups + 1);
+  static constexpr int left = 226 * 1024 - 512;
+  static constexpr int items = [] {
+    const int fit = (left - 5 * stage_bytes) / (Groups * (item_bytes + item_staged_bytes));
+    return fit > 4 ? 4 : fit;
+  }();
+  static constexpr int stages = [] {
+    const int fit = (left - Groups * items * (item_bytes + item_staged_bytes)) / stage_bytes;
+    return fit > 8 ? 8 : fit;
+  }();
+  static_assert(items >= 2 && stages >= 4);
+  static constexpr int items_at = stages * stage_bytes;
+  static constexpr int staged_at = items_at + Groups * items * item_bytes;
+  static constexpr int barriers_at = staged_at + Groups * items * item_staged_bytes;
+  static constexpr int shared_bytes = 1024 + barriers_at + 8 * (2 * stages + 3 * Groups * items);
+};
+
+// Where in a ring a thread is: the index, and the parity that barriers have once this round is complete.
+struct ring_place {
+  int at = 0;
+  std::uint32_t parity = 0;
+  __device__ __forceinline__ void next(int size) {
+    if (++at == size) {
+      at = 0;
+      parity ^= 1;
+    }
+  }
+};
+
+// visit(std::integral_constant<int, i>) for i below Count.
+template <int Count, class Visit>
+__device__ __forceinline__ void for_each_batch(Visit visit) {
+  [&]<int... I>(std::integer_sequence<int, I...>) { (visit(std::integral_constant<int, I>{}), ...); }
+  (std::make_integer_sequence<int, Count>{});
+}
+
+template <any_format F, int Groups, int Tokens, int Batch>
+__device__ __forceinline__ void wide_block(const wide_call& c) {
+  using namespace hopper;
+  launch_dependents();
+  using P = wide_plan<F, Groups, Tokens>;
+  static_assert(Groups == 2);  // as many as warps that stage scales
+  extern __shared__ unsigned char raw[];
+  const std::uint32_t base = (shared_address(raw) + 1023) / 1024 * 1024;
+  unsigned char* shared = raw + (base - shared_address(raw));
+  const std::uint32_t full_b = base + P::barriers_at, empty_b = full_b + 8 * P::stages;
+  const std::uint32_t full_a = empty_b + 8 * P::stages, ready_a = full_a + 8 * Groups * P::items;
+  const std::uint32_t empty_a = ready_a + 8 * Groups * P::items;
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, group = threadIdx.x / 128;
+  const int rank = static_cast<int>(cluster_rank());
+  if (threadIdx.x == 0) {
+    for (int i = 0; i < P::stages; ++i) {
+      barrier_init(full_b + 8 * i, 1);
+      barrier_init(empty_b + 8 * i, 4 * Groups * wide_cluster);
+    }
+    for (int i = 0; i < Groups * P::items; ++i) {
+      barrier_init(full_a + 8 * i, 1);
+      barrier_init(ready_a + 8 * i, 1);
+      barrier_init(empty_a + 8 * i, 4);
+    }
+    barriers_ready();
+  }
+  cluster_sync();
+
+  const int tokens = c.x.tokens, token_tiles = (tokens + Tokens - 1) / Tokens;
+  const int cluster_row_tiles = wide_cluster * Groups * 4;
+  const int count = (c.row_tiles + cluster_row_tiles - 1) / cluster_row_tiles * token_tiles;
+  const int clusters = gridDim.x / wide_cluster, first = blockIdx.x / wide_cluster;
+  const auto row_tile_of = [&](int t, int g) { return ((t / token_tiles * wide_cluster + rank) * Groups + g) * 4; };
+
+  if (group == Groups) {
+    give_registers<40>();
+    const int role = warp % 4;
+    if (role == 0) {  // weights: lane 4 g + i brings tile i of consumer group g
+      const int g = lane / 4;
+      if (g < Groups) {
+        ring_place place{0, 1};
+        const std::uint32_t ring = base + P::items_at + g * P::items * P::item_bytes + lane % 4 * P::part_bytes;
+        for (int t = first; t < count; t += clusters) {
+          const int at = row_tile_of(t, g), n = min(max(c.row_tiles - at, 0), 4);
+          const unsigned char* from = c.tiles + std::int64_t{at + lane % 4} * c.col_tiles * tile<F>::bytes;
+          for (int left = c.col_tiles * P::parts; left > 0; --left) {
+            const std::uint32_t i = g * P::items + place.at;
+            barrier_wait(empty_a + 8 * i, place.parity);
+            if (lane % 4 == 0) barrier_expect(full_a + 8 * i, n * P::part_bytes);
+            __syncwarp((1u << 4 * Groups) - 1);
+            if (lane % 4 < n) bulk_copy(ring + place.at * P::item_bytes, from, P::part_bytes, full_a + 8 * i);
+            from += P::part_bytes;
+            place.next(P::items);
+          }
+        }
+      }
+    } else if (role == 1) {  // activations
+      if (lane == 0) {
+        wait_for_predecessors();
+        constexpr int half = Tokens / 8 / wide_cluster;
+        const int groups8 = (tokens + 7) / 8;
+        ring_place place{0, 1};
+        for (int t = first; t < count; t += clusters) {
+          const int at = t % token_tiles * (Tokens / 8), here = min(Tokens / 8, groups8 - at);
+          const int mine = min(max(here - half * rank, 0), half);
+          const unsigned char* from = c.x.values + std::int64_t{at + half * rank} * 1024;
+          for (int left = c.col_tiles * P::chunks; left > 0; --left) {
+            barrier_wait(empty_b + 8 * place.at, place.parity);
+            barrier_expect(full_b + 8 * place.at, here * 1024);
+            if (mine > 0) {
+              bulk_copy_to_all(base + place.at * P::stage_bytes + rank * half * 1024, from, mine * 1024,
+                               full_b + 8 * place.at, (1 << wide_cluster) - 1);
+            }
+            from += std::int64_t{groups8} * 1024;
+            place.next(P::stages);
+          }
+        }
+      }
+    } else if (P::parts == 1) {  // scales
+      const int g = role - 2;
+      ring_place place;
+      for (int t = first; t < count; t += clusters) {
+        const int at = row_tile_of(t, g);
+        float f[4][2];
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const float* from = c.factors + (at + i) * tile_rows + lane / 4;
+          f[i][0] = at + i < c.row_tiles ? from[0] : 1.0f;
+          f[i][1] = at + i < c.row_tiles ? from[8] : 1.0f;
+        }
+        for (int left = c.col_tiles; left > 0; --left) {
+          const int i = g * P::items + place.at;
+          barrier_wait(full_a + 8 * i, place.parity);
+#pragma unroll
+          for (int k = 0; k < 4; ++k) {
+            fragments<F>::stage(shared + P::items_at + i * P::item_bytes + k * tile<F>::bytes, lane, f[k][0], f[k][1],
+                                shared + P::staged_at + i * P::item_staged_bytes + k * P::staged_bytes);
+          }
+          __syncwarp();
+          if (lane == 0) barrier_arrive(ready_a + 8 * i);
+          place.next(P::items);
+        }
+      }
+    }
+  } else {
+    take_registers<232>();
+    wait_for_predecessors();
+    int left = first < count ? (count - first + clusters - 1) / clusters * c.col_tiles : 0;  // slices
+    const std::uint32_t my_ready = (P::parts == 1 ? ready_a : full_a) + 8 * group * P::items;
+    const std::uint32_t my_empty = empty_a + 8 * group * P::items;
+    const unsigned char* my_items = shared + P::items_at + group * P::items * P::item_bytes + warp % 4 * P::part_bytes;
+    const unsigned char* my_staged =
+        shared + P::staged_at + group * P::items * P::item_staged_bytes + warp % 4 * P::staged_bytes;
+    ring_place item, stage;
+    int done = -1;  // the stage before, until it is given back
+    std::uint32_t a[2][Batch][4];
+    float work[Tokens / 2], total[Tokens / 2], f[2] = {1, 1};
+
+    // A operands of a batch of steps of the current slice.
+    const auto unpack = [&]<int Step>(std::integral_constant<int, Step>) {
+      constexpr int part_steps = tile_steps / P::parts;
+      if (Step % part_steps == 0) barrier_wait(my_ready + 8 * item.at, item.parity);
+      const unsigned char* bytes = my_items + item.at * P::item_bytes;
+      if constexpr (P::parts > 1) bytes -= Step / P::chunk_steps * P::part_bytes;
+      fragments<F> operand;  // the compiler leaves out what these steps do not read
+      operand.open(bytes, my_staged + item.at * P::item_staged_bytes, lane, f[0], f[1]);
+      [&]<int... I>(std::integer_sequence<int, I...>) {
+        (operand.template load<Step + I>(a[Step / Batch % 2][I]), ...);
+      }
+      (std::make_integer_sequence<int, Batch>{});
+      if constexpr ((Step + Batch) % part_steps == 0) {
+        __syncwarp();
+        if (lane == 0) barrier_arrive(my_empty + 8 * item.at);
+        item.next(P::items);
+      }
+    };
+    const auto row_of = [&](int t) { return std::int64_t{row_tile_of(t, group) + warp % 4} * tile_rows + lane / 4; };
+    const auto take_factors = [&](int t) {
+      const std::int64_t row = row_of(t);
+      const bool there = row < c.row_tiles * tile_rows;
+      f[0] = there ? c.factors[row] : 1.0f;
+      f[1] = there ? c.factors[row + 8] : 1.0f;
+    };
+    if (left > 0) {
+      take_factors(first);
+      unpack(std::integral_constant<int, 0>{});
+    }
+    for (int t = first; t < count; t += clusters) {
+#pragma unroll
+      for (int i = 0; i < Tokens / 2; ++i) total[i] = 0;
+      const float undo[2] = {1.0f / f[0], 1.0f / f[1]};
+      for (int section = 0; section < c.col_tiles; section += section_tiles) {
+        for (int slice = section; slice < min(section + section_tiles, c.col_tiles); ++slice) {
+          --left;
+          for_each_batch<tile_steps / Batch>([&]<int B>(std::integral_constant<int, B>) {
+            constexpr int step = B * Batch, in_chunk = step % P::chunk_steps;
+            if (in_chunk == 0) barrier_wait(full_b + 8 * stage.at, stage.parity);
+            const std::uint64_t b = hopper::operand(base + stage.at * P::stage_bytes) + 2 * in_chunk;
+            products_begin();
+#pragma unroll
+            for (int i = 0; i < Batch; ++i) product(work, a[B % 2][i], b + 2 * i, step + i > 0 ? 1 : slice != section);
+            products_commit();
+            products_wait<1>();
+            if constexpr (in_chunk == 0) {
+              if (done >= 0 && lane < wide_cluster) barrier_arrive_at(empty_b + 8 * done, lane);
+            }
+            if constexpr (in_chunk + Batch == P::chunk_steps) {
+              done = stage.at;
+              stage.next(P::stages);
+            }
+            if constexpr (step + Batch < tile_steps) {
+              unpack(std::integral_constant<int, step + Batch>{});
+            } else if (left > 0) {
+              if (P::parts > 1 && slice == c.col_tiles - 1) take_factors(t + clusters);
+              unpack(std::integral_constant<int, 0>{});
+            }
+          });
+        }
+        products_wait<0>();
+        hold(work);
+#pragma unroll
+        for (int i = 0; i < Tokens / 2; ++i) total[i] += work[i];
+      }
+      if (P::parts == 1 && left > 0) take_factors(t + clusters);
+      // A lane fetches every 32nd factor: one after the other, each would wait for the second-level cache.
+      float factor[(Tokens + 31) / 32];
+      const int tile_token = t % token_tiles * Tokens;
+#pragma unroll
+      for (int i = 0; i < (Tokens + 31) / 32; ++i) {
+        factor[i] = c.x.factors[min(tile_token + 32 * i + lane, tokens - 1)];
+      }
+      const std::int64_t row = row_of(t);
+      const bool there[2] = {row < c.rows, row + 8 < c.rows};
+      const int token0 = tile_token + lane % 4 * 2;
+      float* to = c.y + token0 * c.rows + row;
+#pragma unroll
+      for (int i = 0; i < Tokens / 4; ++i) {
+        const int in_tile = i / 2 * 8 + i % 2;
+        const float mine = __shfl_sync(~0u, factor[in_tile / 32], in_tile % 32 + lane % 4 * 2);
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          const float sum = total[i / 2 * 4 + i % 2 + 2 * half];
+          if (there[half] && token0 + in_tile < tokens) __stcs(to + 8 * half, sum * 0x1p24f * undo[half] * mine);
+        }
+        to += i % 2 == 0 ? c.rows : 7 * c.rows;
+      }
+    }
+  }
+  cluster_sync();
+}
+
+template <any_format F, int Groups, int Tokens, int Batch>
+__global__ void __launch_bounds__(128 * (Groups + 1), 1) wide(const __grid_constant__ wide_call c) {
+  [&]<bool There>(std::bool_constant<There>) {
+    if constexpr (There) wide_block<F, Groups, Tokens, Batch>(c);
+  }(std::bool_constant<hopper::present>{});
+}
+
+template <any_format F>
+void wide_kernels<F>::launch(const device_matrix::contents& w, const prepared& x, float* y, stream s) {
+  if constexpr (!activation_format<F>) {  // no matrix has one: transfer::upload
+    constexpr int groups = 2, tokens = 176, batch = 2;
+    using plan = wide_plan<F, groups, tokens>;
+    int device = 0, multiprocessors = 0;
+    check(cudaGetDevice(&device), "cudaGetDevice");
+    check(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device), "cudaDeviceGetAttribute");
+    const std::int64_t tiles = ceil_div(w.row_tiles, wide_cluster * groups * 4) * ceil_div(x.tokens, tokens);
+    const auto clusters = static_cast<int>(std::min<std::int64_t>(tiles, multiprocessors / wide_cluster));
+    const wide_call call{.tiles = w.tiles.get(),
+                         .factors = w.factors.get(),
+                         .x = x,
+                         .y = y,
+                         .rows = w.rows,
+                         .row_tiles = static_cast<int>(w.row_tiles),
+                         .col_tiles = static_cast<int>(w.col_tiles)};
+    const auto kernel = wide<F, groups, tokens, batch>;
+    const std::initializer_list<std::int64_t> sizes{w.rows, w.cols, x.tokens};
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, plan::shared_bytes), "wide product",
+          sizes);
+    cudaLaunchAttribute attributes[2]{};
+    attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[0].val.programmaticStreamSerializationAllowed = 1;
+    attributes[1].id = cudaLaunchAttributeClusterDimension;
+    attributes[1].val.clusterDim = {wide_cluster, 1, 1};
+    cudaLaunchConfig_t config{};
+    config.gridDim = dim3(static_cast<unsigned>(wide_cluster * clusters));
+    config.blockDim = dim3(plan::threads);
+    config.dynamicSmemBytes = plan::shared_bytes;
+    config.stream = s;
+    config.attrs = attributes;
+    config.numAttrs = 2;
+    check(cudaLaunchKernelEx(&config, kernel, call), "wide product", sizes);
+  }
+}
+
+}  // namespace bq::cuda
