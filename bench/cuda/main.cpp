@@ -1,6 +1,6 @@
-// bq-bench-cuda: products of few tokens on the GPU, timed as they run in a decoder: kernels that follow one another in
-// a CUDA graph, weights rotated past the second-level cache. Every product is checked against f64 on sampled rows
-// before it is timed; cuBLAS in bf16 runs beside, in the same run. Prints a table, or CSV.
+// bq-bench-cuda: products on the GPU, timed as they run in a model: kernels that follow one another in a CUDA graph,
+// weights rotated past the second-level cache. Every product is checked against f64 on sampled rows and tokens before
+// it is timed; cuBLAS in bf16 runs beside, in the same run. Prints a table, or CSV.
 #include <cuda_runtime_api.h>
 
 #include <CLI/CLI.hpp>
@@ -22,7 +22,7 @@ struct shape {
   std::int64_t rows, cols;
 };
 
-constexpr std::int64_t distinct_rows = 128, most_checked_rows = 64;
+constexpr std::int64_t distinct_rows = 128, most_checked = 64;
 constexpr std::uint64_t rotated_bytes = std::uint64_t{200} << 20;
 
 // Rows of quantised normal weights: `distinct_rows` of them, again and again.
@@ -62,15 +62,22 @@ std::vector<float> random_activations(std::int64_t tokens, std::int64_t cols) {
   return x;
 }
 
-// The largest error on sampled rows, relative to the sum of magnitudes.
+// At most most_checked of n, the first and the last among them.
+struct sampled {
+  std::int64_t n, count = std::min(n, most_checked);
+  std::int64_t at(std::int64_t i) const { return i * (n - 1) / std::max<std::int64_t>(1, count - 1); }
+};
+
+// The largest error on sampled rows and tokens, relative to the sum of magnitudes.
 double error_of(const sample& w, std::int64_t rows, const std::vector<float>& x, std::int64_t tokens,
                 const std::vector<float>& y) {
   double worst = 0;
-  const std::int64_t checked = std::min(rows, most_checked_rows);
-  for (std::int64_t i = 0; i < checked; ++i) {
-    const std::int64_t row = i * (rows - 1) / std::max<std::int64_t>(1, checked - 1);
+  const sampled some_rows{rows}, some_tokens{tokens};
+  for (std::int64_t i = 0; i < some_rows.count; ++i) {
+    const std::int64_t row = some_rows.at(i);
     const float* weights = w.decoded.data() + row % distinct_rows * w.cols;
-    for (std::int64_t n = 0; n < tokens; ++n) {
+    for (std::int64_t j = 0; j < some_tokens.count; ++j) {
+      const std::int64_t n = some_tokens.at(j);
       double sum = 0, magnitude = 0;
       for (std::int64_t k = 0; k < w.cols; ++k) {
         const double term =
@@ -96,16 +103,17 @@ struct line {
 
 void print(const line& l, bool csv) {
   const double rate = l.bytes / l.product.median * 1e-6;
+  const double flops = 2e-6 * static_cast<double>(l.size.rows * l.size.cols * l.tokens) / l.product.median;
   if (csv) {
-    std::printf("%s,%lld,%lld,%lld,%.0f,%.3f,%.3f,%.3f,%.3f,%.3f,%.2e\n", l.name.c_str(),
+    std::printf("%s,%lld,%lld,%lld,%.0f,%.3f,%.3f,%.3f,%.3f,%.3f,%.1f,%.2e\n", l.name.c_str(),
                 static_cast<long long>(l.size.rows), static_cast<long long>(l.size.cols),
                 static_cast<long long>(l.tokens), l.bytes, l.product.median, l.product.least, l.product.most,
-                l.with_prepare.median, rate, l.error);
+                l.with_prepare.median, rate, flops, l.error);
   } else {
-    std::printf("%-7s %6lld x %-6lld %3lld  %8.2f us [%.2f, %.2f]  with prepare %8.2f us  %5.2f TB/s\n", l.name.c_str(),
-                static_cast<long long>(l.size.rows), static_cast<long long>(l.size.cols),
+    std::printf("%-7s %6lld x %-6lld %4lld  %8.2f us [%.2f, %.2f]  with prepare %8.2f us  %5.2f TB/s  %6.1f TFLOP/s\n",
+                l.name.c_str(), static_cast<long long>(l.size.rows), static_cast<long long>(l.size.cols),
                 static_cast<long long>(l.tokens), l.product.median, l.product.least, l.product.most,
-                l.with_prepare.median, rate);
+                l.with_prepare.median, rate, flops);
   }
   std::fflush(stdout);
 }
@@ -189,13 +197,13 @@ shape shape_of(const std::string& text) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Times products of few tokens on the GPU, and checks them.");
+  CLI::App app("Times products on the GPU, and checks them.");
   std::vector<std::string> names, shapes{"14336x4096"};
   std::vector<std::int64_t> tokens{1, 8, 16, 32, 64};
   bool csv = false;
   app.add_option("--types", names, "types, as q4_K,q8_0 (default: all)")->delimiter(',');
   app.add_option("--shapes", shapes, "rows x cols of the weights, as 14336x4096,4096x4096")->delimiter(',');
-  app.add_option("--tokens", tokens, "batch sizes")->delimiter(',')->check(CLI::Range(1, 64));
+  app.add_option("--tokens", tokens, "batch sizes")->delimiter(',')->check(CLI::Range(1, 1 << 16));
   app.add_flag("--csv", csv, "comma-separated values");
   CLI11_PARSE(app, argc, argv);
   try {
@@ -203,7 +211,9 @@ int main(int argc, char** argv) {
       std::fprintf(stderr, "bq-bench-cuda: no GPU\n");
       return 1;
     }
-    if (csv) std::printf("type,rows,cols,tokens,bytes,median_us,least_us,most_us,with_prepare_us,tb_per_s,error\n");
+    if (csv)
+      std::printf(
+          "type,rows,cols,tokens,bytes,median_us,least_us,most_us,with_prepare_us,tb_per_s,tflop_per_s,error\n");
     bq::thread_pool threads;
     for (const std::string& text : shapes) {
       const shape size = shape_of(text);

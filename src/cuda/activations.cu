@@ -117,14 +117,6 @@ __device__ inline void store_codes(const activation_outputs& out, std::int64_t a
   *reinterpret_cast<char4*>(out.codes + at) = {s.code(v.x), s.code(v.y), s.code(v.z), s.code(v.w)};
 }
 
-// Four columns of a token as prepared.hpp lays them out, in a row that begins at `to`.
-__device__ inline void store_prepared(unsigned char* to, int col, float4 v, float factor) {
-  const int quad = col % step_cols / 4, half = col % prepared::pair_cols / step_cols;
-  auto* pairs = reinterpret_cast<__half2*>(to + col / prepared::pair_cols * 64 + quad * 16 + half * 8);
-  pairs[0] = __floats2half2_rn(v.x * factor, v.y * factor);
-  pairs[1] = __floats2half2_rn(v.z * factor, v.w * factor);
-}
-
 // As prepare() chooses it for a token with this largest finite magnitude.
 __device__ inline int prepared_exponent(std::uint32_t top) {
   return top == 0 ? 0 : min(normalising_exponent(f32_from_bits(top)) + 14, 126);
@@ -132,9 +124,15 @@ __device__ inline int prepared_exponent(std::uint32_t top) {
 
 struct row_outputs {
   activation_outputs forms;
-  unsigned char* prepared_rows;  // or null
-  float* factors;
-  int stride;
+  prepared products;  // values: null unless asked for
+
+  // Four columns of a token, as prepared.hpp lays them out.
+  __device__ void store_prepared(int token, int col, float4 v, float factor) const {
+    auto* values = const_cast<unsigned char*>(products.values);
+    const auto at = [&](int c) { return reinterpret_cast<__half2*>(values + products.position(token, c)); };
+    *at(col) = __floats2half2_rn(v.x * factor, v.y * factor);
+    *at(col + 2) = __floats2half2_rn(v.z * factor, v.w * factor);
+  }
 };
 
 template <class Source, int Kept>
@@ -153,16 +151,15 @@ __global__ void __launch_bounds__(most_threads)
     for_columns<Kept>(first, last, [&](int i, int) { top = max(top, top_of(v[i])); });
     top = across_block(top, 0u, larger());
   }
-  if (to.prepared_rows) {
+  if (to.products.values) {
     for_columns<Kept>(first, last, [&](int i, int) { finite_top = max(finite_top, finite_top_of(v[i])); });
     finite_top = across_block(finite_top, 0u, larger());
   }
   const code_scale c(top);
   const int exponent = prepared_exponent(finite_top);
   const float factor = power_of_two(exponent);
-  unsigned char* prepared_row = to.prepared_rows + row * to.stride * static_cast<int>(sizeof(__half));
   if (threadIdx.x == 0 && codes_by_token) out.scales[row] = c.scale;
-  if (threadIdx.x == 0 && to.prepared_rows) to.factors[row] = power_of_two(-exponent);
+  if (threadIdx.x == 0 && to.products.values) const_cast<float*>(to.products.factors)[row] = power_of_two(-exponent);
 #pragma unroll
   for (int i = 0; i < Kept; ++i) {
     const int col = first + 4 * (i * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x));
@@ -175,12 +172,12 @@ __global__ void __launch_bounds__(most_threads)
     if (col >= last) continue;
     if (codes_by_token) store_codes(out, at, v[i], c);
     if (out.values) vector_at(out.values, at) = v[i];
-    if (to.prepared_rows) store_prepared(prepared_row, col, v[i], factor);
+    if (to.products.values) to.store_prepared(blockIdx.x, col, v[i], factor);
   }
-  if (to.prepared_rows) {
-    const int end = to.stride - prepared::pair_cols;
+  if (to.products.values) {
+    const int end = to.products.stride - prepared::pair_cols;
     for (int col = cols + 4 * static_cast<int>(threadIdx.x); col < end; col += 4 * static_cast<int>(blockDim.x)) {
-      store_prepared(prepared_row, col, {}, factor);
+      to.store_prepared(blockIdx.x, col, {}, factor);
     }
   }
 }
@@ -221,12 +218,7 @@ void write_rows(const char* name, const Source& source, std::int64_t tokens, std
   const auto run = piece <= 512                 ? launch<Source, 1>
                    : piece <= 16 * most_threads ? launch<Source, 4>
                                                 : launch<Source, most_kept>;
-  row_outputs to{out, nullptr, nullptr, 0};
-  if (out.prepared.memory) {
-    const prepared p = view(out.prepared);
-    to = {out, const_cast<unsigned char*>(p.values), const_cast<float*>(p.factors), p.stride};
-  }
-  run(source, tokens, n, piece, to, s);
+  run(source, tokens, n, piece, {out, out.prepared.memory ? view(out.prepared) : prepared{}}, s);
   check(cudaGetLastError(), name);
 }
 

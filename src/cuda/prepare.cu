@@ -33,7 +33,7 @@ __device__ inline float block_max(float x) {
 
 template <class T>
 __global__ void __launch_bounds__(threads)
-    prepare_token(const T* x, std::int64_t cols, int stride, unsigned char* values, float* factors, bool atoms) {
+    prepare_token(const T* x, std::int64_t cols, const prepared to, unsigned char* values, float* factors) {
   launch_dependents();
   wait_for_predecessors();
   const int n = blockIdx.x;
@@ -45,22 +45,17 @@ __global__ void __launch_bounds__(threads)
   e = e > 126 ? 126 : e;
   const float factor = power_of_two(e);
 
-  const auto piece = [&](int i) {
-    if (!atoms) return values + std::int64_t{n} * stride * 2 + i * 16;
-    constexpr int pieces = atom_cols / 8, tokens = atom_tokens;
-    const std::int64_t atom = i / pieces * ceil_div(gridDim.x, tokens) + n / tokens;
-    return values + atom * atom_bytes + n % tokens * 128 + ((i ^ n) % pieces) * 16;
-  };
-  for (int i = threadIdx.x; i < (stride - prepared::pair_cols) / 8; i += threads) {
+  for (int i = threadIdx.x; i < (to.stride - prepared::pair_cols) / 8; i += threads) {
+    // The columns of 16 bytes: word k has first + k * 4, or first, first + 2, first + 16, first + 18.
+    const int first = to.in_atoms ? i / 2 * step_cols + i % 2 * 2 : i / 4 * prepared::pair_cols + i % 4 * 4;
     std::uint32_t words[4];
     for (int k = 0; k < 4; ++k) {
-      const int quad = atoms ? k : i % 4, step = atoms ? i / 2 : i / 4 * 2 + k / 2, pair = atoms ? i % 2 : k % 2;
-      const std::int64_t col = step * std::int64_t{step_cols} + 4 * quad + 2 * pair;
+      const int col = first + (to.in_atoms ? 4 * k : k / 2 * step_cols + k % 2 * 2);
       const float low = col < cols ? to_f32(x[col]) : 0.0f, high = col + 1 < cols ? to_f32(x[col + 1]) : 0.0f;
       const __half2 both = __floats2half2_rn(low * factor, high * factor);
       words[k] = *reinterpret_cast<const std::uint32_t*>(&both);
     }
-    *reinterpret_cast<uint4*>(piece(i)) = make_uint4(words[0], words[1], words[2], words[3]);
+    *reinterpret_cast<uint4*>(values + to.position(n, first)) = make_uint4(words[0], words[1], words[2], words[3]);
   }
   if (threadIdx.x == 0) factors[n] = power_of_two(-e);
 }
@@ -69,7 +64,7 @@ __global__ void __launch_bounds__(threads)
 constexpr std::int64_t overrun = tile_cols * sizeof(__half);
 
 std::int64_t value_bytes(std::int64_t tokens, std::int64_t cols) {
-  return ceil_div(tokens, atom_tokens) * atom_tokens * prepared::stride_of(cols) * 2 + overrun;
+  return ceil_div(tokens, prepared::atom_tokens) * prepared::atom_tokens * prepared::stride_of(cols) * 2 + overrun;
 }
 
 }  // namespace
@@ -78,7 +73,7 @@ prepared view(const activations& x) {
   const auto* bytes = static_cast<const unsigned char*>(x.memory);
   const std::int64_t stride = prepared::stride_of(x.cols);
   return {bytes, reinterpret_cast<const float*>(bytes + value_bytes(x.tokens, x.cols)), static_cast<int>(x.tokens),
-          static_cast<int>(stride)};
+          static_cast<int>(stride), takes_wide(x.tokens)};
 }
 
 std::size_t activation_bytes(std::int64_t tokens, std::int64_t cols) {
@@ -110,8 +105,8 @@ void prepare(const void* x, element e, const activations& out, stream s) {
   }
   const prepared to = view(out);
   const auto start = [&]<class T>(const T* typed) {
-    launch(prepare_token<T>, to.tokens, threads, 0, s, "prepare", {out.tokens, out.cols}, typed, out.cols, to.stride,
-           const_cast<unsigned char*>(to.values), const_cast<float*>(to.factors), takes_wide(to.tokens));
+    launch(prepare_token<T>, to.tokens, threads, 0, s, "prepare", {out.tokens, out.cols}, typed, out.cols, to,
+           const_cast<unsigned char*>(to.values), const_cast<float*>(to.factors));
   };
   if (e == element::f32) return start(static_cast<const float*>(x));
   if (e == element::f16) return start(static_cast<const __half*>(x));

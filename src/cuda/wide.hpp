@@ -5,10 +5,6 @@
 
 namespace bq::cuda {
 
-// Activations in atoms, instead of rows of tokens: [cols / 64][tokens / 8] of 8 tokens x 64 columns, 128 bytes a token;
-// 16 bytes p = 0..7, at p ^ (token % 8), are columns 16 (p / 2) + 2 (p % 2) + 4q, and one on, for q = 0..3.
-inline constexpr int atom_tokens = 8, atom_cols = 64, atom_bytes = 1024;
-
 struct wide_call {
   const unsigned char* tiles;  // [row_tiles][col_tiles]
   const float* factors;        // [row_tiles * 16]

@@ -79,8 +79,8 @@ TEST_CASE("activations in every form follow their rules, with values of every si
   if (device::missing()) return;
   for (const std::int64_t cols : {32, 96, 1024, 4096, 14336, 28672}) {
     for (const std::int64_t group : {std::int64_t{32}, cols}) {
+      const std::int64_t tokens = group == cols ? 9 : 77;  // few and many: products read them in different orders
       CAPTURE(cols);
-      constexpr std::int64_t tokens = 9;
       auto x = awkward(static_cast<std::size_t>(tokens * cols), 41);
       const auto at = [&](std::int64_t token, std::int64_t col) -> float& {
         return x[static_cast<std::size_t>(token * cols + col)];
