@@ -7,6 +7,10 @@
 
 namespace bq::cpu {
 
+// How far ahead of interleaved weights prefetches run, a block's lines at a time: the hardware's prefetchers take such
+// bursts up, and neither single lines among the arithmetic nor the loads themselves.
+inline constexpr int prefetch_distance = 8192;
+
 // One group of V::lanes rows and `Tokens` tokens, while the columns pass by.
 template <class V, coded_format F, int Tokens, int Planes>
 class matvec_lanes {
@@ -124,9 +128,11 @@ void matvec(const unsigned char* w, bool interleaved, std::int64_t row_bytes, st
       const int blocks = static_cast<int>(std::min<std::int64_t>(stretch_bytes, row_bytes - at) / bytes);
       const unsigned char* words = words_of<V>(rows, interleaved, at, blocks * bytes, buffer);
       sums.stretch(x, of, at / stretch_bytes);
-      const unsigned char* next = w + (row + lanes) * apart + at * lanes;
+      // What one stream of loads finds in the first-level cache; of separate rows, the next group in file order.
+      const unsigned char* next = interleaved ? words + prefetch_distance : w + (row + lanes) * apart + at * lanes;
       for_blocks<V, F>(words, blocks, [&](const auto& s, int b) {
-        for (int i = 0; i < lanes * bytes; i += 64) __builtin_prefetch(next + b * lanes * bytes + i, 0, 2);
+#pragma GCC unroll 1
+        for (int i = 0; i < lanes * bytes; i += 64) __builtin_prefetch(next + b * lanes * bytes + i);
         sums.block(s, b);
       });
     }
