@@ -12,8 +12,8 @@
 namespace bq {
 
 template <class V, class R = typename V::reals>
-BQ_HD R exponential(R x) {
-  const R magic(12582912.0f);  // adding it leaves no fraction bits: rounds to nearest even
+BQ_HD R exponential_of_negative(R x) {  // or of zero
+  const R magic(12582912.0f);           // adding it leaves no fraction bits: rounds to nearest even
   const R shifted = V::fma(x, R(0x1.715476p+0f), magic);
   const R n = shifted - magic;
   const R r = V::fnma(n, R(0x1.7f7d1cp-20f), V::fnma(n, R(0x1.62e4p-1f), x));
@@ -23,8 +23,12 @@ BQ_HD R exponential(R x) {
   p = V::fma(p, r, R(0x1.fffffcp-2f));
   const R power = V::as_reals((V::as_words(shifted) << 23) + 0x3f800000u);
   const R y = V::fma(r * r, p, r + R(1.0f)) * power;
-  const R not_small = V::select(x < R(-87.3365448f), R(0.0f), y);
-  return V::select(x > R(88.3762589f), R(HUGE_VALF), not_small);
+  return V::select(x < R(-87.3365448f), R(0.0f), y);
+}
+
+template <class V, class R = typename V::reals>
+BQ_HD R exponential(R x) {
+  return V::select(x > R(88.3762589f), R(HUGE_VALF), exponential_of_negative<V>(x));
 }
 
 // x / (1 + exp(-t))

@@ -14,7 +14,10 @@ namespace bq {
 
 namespace {
 
-constexpr std::int64_t queries_per_task = 48;
+// Of a task: the most share the decoding of keys and values, and stay in the second-level cache; with the fewest it
+// counts little yet.
+constexpr std::int64_t most_queries = 192, fewest_queries = 48;
+constexpr std::int64_t tasks_per_thread = 8;  // so that all are busy to the end
 
 error shape_error(const char* what, std::string expected, std::string found) {
   return error({.code = errc::bad_shape,
@@ -92,7 +95,10 @@ void attention(std::span<const float> q, std::span<const attention_sequence> seq
   check(o);
   const cpu::isa& isa = cpu::choose(o.isa);
   const std::int64_t group = o.heads / o.kv_heads, stride = o.heads * o.head_dim;
-  const std::int64_t step = std::max<std::int64_t>(1, queries_per_task / group);
+  const std::int64_t wanted = o.threads ? tasks_per_thread * o.threads->concurrency() : 1;
+  std::int64_t queries = most_queries;
+  while (queries > fewest_queries && static_cast<std::int64_t>(q.size()) / o.head_dim < wanted * queries) queries /= 2;
+  const std::int64_t step = std::max<std::int64_t>(1, queries / group);
 
   std::vector<cpu::attention_task> tasks;
   std::int64_t token = 0, most = 0;

@@ -10,6 +10,7 @@
 // Keys that a query does not see have s = -infinity, and take no part in o, whatever their values are.
 #pragma once
 #include <algorithm>
+#include <type_traits>
 
 #include "elementwise.hpp"
 #include "token_codes.hpp"
@@ -18,12 +19,15 @@ namespace bq::cpu {
 
 template <class V>
 class attention_kernel {
+  using reals = typename V::reals;
+  using w = wide<V>;
+
  public:
   static constexpr int block = 64;
 
   static std::int64_t scratch(std::int64_t queries, std::int64_t head_dim) noexcept {
     const std::int64_t dims = padded(head_dim);
-    return 2 * block * dims + wide<V>::size * dims + queries * (2 * dims + block + wide<V>::size + 2);
+    return 2 * block * dims + w::size * dims + queries * (2 * dims + block) + up_to_lanes(queries) * (w::size + 2);
   }
 
   attention_kernel(const attention_task& task, float* memory) noexcept
@@ -35,48 +39,35 @@ class attention_kernel {
     };
     keys_ = take(block * dims_);
     values_ = take(block * dims_);
-    rows_ = take(wide<V>::size * dims_);
+    rows_ = take(w::size * dims_);
     q_ = take(queries_ * dims_);
     o_ = take(queries_ * dims_);
     s_ = take(queries_ * block);
-    l_ = take(queries_ * wide<V>::size);
-    m_ = take(queries_);
-    a_ = take(queries_);
+    l_ = take(up_to_lanes(queries_) * w::size);
+    m_ = take(up_to_lanes(queries_));
+    a_ = take(up_to_lanes(queries_));
   }
 
   void run() noexcept {
     load_queries();
-    clear(rows_, wide<V>::size * dims_);
+    clear(rows_, w::size * dims_);
     clear(values_, block * dims_);
     const std::int64_t first = begin_of(0), last = t_.position + t_.tokens;
-    for (std::int64_t at = first / block * block; at < last; at += block) {
-      const std::int64_t from = std::max(at, first) - at, to = std::min(at + block, last) - at;
-      load_keys(at, from, to);
-      load_values(at, from, to);
-      score();
-      bool all = true;  // every query sees every key of the block
-      for (std::int64_t t = 0; t < t_.tokens; ++t) {
-        const range seen = seen_by(t, at);
-        all = all && seen.from == 0 && seen.to == block;
-        if (seen.from >= seen.to) continue;
-        for (std::int64_t h = 0; h < t_.group; ++h) weigh(t * t_.group + h, seen);
-      }
-      if (all) {
-        add_values(0, queries_, {0, block});
-      } else {
-        for (std::int64_t t = 0; t < t_.tokens; ++t) {
-          const range seen = seen_by(t, at);
-          if (seen.from < seen.to) add_values(t * t_.group, (t + 1) * t_.group, seen);
-        }
-      }
+    for (at_ = first / block * block; at_ < last; at_ += block) {
+      const range here{std::max(at_, first) - at_, std::min(at_ + block, last) - at_};
+      whole_ = begin_of(t_.tokens - 1) <= at_ && at_ + block <= t_.position + 1;
+      load_keys(here);
+      load_values(here);
+      for_tiles<tile_queries>(0, [&](auto count, std::int64_t i) { score<count()>(i); });
+      for (std::int64_t i = 0; i < queries_; i += V::lanes) whole_ ? weigh<true>(i) : weigh<false>(i);
+      for_tiles<tile_queries>(0, [&](auto count, std::int64_t i) { add_values<count()>(i); });
     }
     store_outputs();
   }
 
  private:
-  using reals = typename V::reals;
-  using w = wide<V>;
   static constexpr int tile_queries = 6, tile_vectors = V::accumulators < 16 ? 2 : 4;
+  static constexpr float lowest = -0x1.fffffep127f;
   static_assert(block % (tile_vectors * V::lanes) == 0);
 
   struct range {
@@ -84,36 +75,51 @@ class attention_kernel {
   };
 
   BQ_HD static void clear(float* p, std::int64_t n) noexcept { memset(p, 0, static_cast<std::size_t>(n) * sizeof *p); }
+  BQ_HD static void fill(float* p, range which, float value) noexcept {
+    for (std::int64_t i = which.from; i < which.to; ++i) p[i] = value;
+  }
+  static std::int64_t up_to_lanes(std::int64_t n) noexcept { return (n + V::lanes - 1) / V::lanes * V::lanes; }
   static std::int64_t padded(std::int64_t head_dim) noexcept { return (head_dim + w::size - 1) / w::size * w::size; }
   std::int64_t begin_of(std::int64_t token) const noexcept {
     return std::max<std::int64_t>(0, t_.position + token + 1 - t_.window);
   }
-  // The keys of the block at `at` that a token sees.
-  range seen_by(std::int64_t token, std::int64_t at) const noexcept {
-    return {std::max<std::int64_t>(0, begin_of(token) - at),
-            std::min<std::int64_t>(block, t_.position + token + 1 - at)};
+  // The keys of the block that a query sees: none where from >= to.
+  range seen_by(std::int64_t query) const noexcept {
+    if (whole_) return {0, block};
+    const std::int64_t token = query / t_.group;
+    return {std::max<std::int64_t>(0, begin_of(token) - at_),
+            std::min<std::int64_t>(block, t_.position + token + 1 - at_)};
+  }
+
+  // f(count, first) for all queries from `first` on, Count at a time and then the rest; count is a type.
+  template <int Count, class F>
+  void for_tiles(std::int64_t first, const F& f) const noexcept {
+    for (; first + Count <= queries_; first += Count) f(std::integral_constant<int, Count>(), first);
+    if constexpr (Count > 1) for_tiles<Count - 1>(first, f);
   }
 
   void load_queries() noexcept {
+    const w scale(t_.scale);
     for (std::int64_t i = 0; i < queries_; ++i) {
       const float* from = t_.q + i / t_.group * t_.stride + i % t_.group * t_.head_dim;
-      float* to = q_ + i * dims_;
-      for (std::int64_t d = 0; d < dims_; ++d) to[d] = d < t_.head_dim ? from[d] * t_.scale : 0.0f;
-      m_[i] = -0x1.fffffep127f;
-      w(0.0f).store(l_ + i * w::size);
+      for (std::int64_t d = 0; d < t_.head_dim; d += w::size) {
+        (w::load(from + d, t_.head_dim - d) * scale).store(q_ + i * dims_ + d);
+      }
     }
+    fill(m_, {0, up_to_lanes(queries_)}, lowest);
+    clear(l_, up_to_lanes(queries_) * w::size);
     clear(o_, queries_ * dims_);
   }
 
-  // Keys [from, to) of the block, turned so that lanes are keys: keys_[d][key].
-  void load_keys(std::int64_t at, std::int64_t from, std::int64_t to) noexcept {
+  // These keys of the block, turned so that lanes are keys: keys_[d][key].
+  void load_keys(range here) noexcept {
     const unsigned char* pointers[V::lanes];
     for (int lane = 0; lane < V::lanes; ++lane) {
       pointers[lane] = reinterpret_cast<const unsigned char*>(rows_ + lane * dims_);
     }
-    for (std::int64_t key = from / V::lanes * V::lanes; key < to; key += V::lanes) {
-      for (std::int64_t k = std::max(key, from); k < std::min(key + V::lanes, to); ++k) {
-        t_.keys.decode(t_.keys.rows + (at + k) * t_.keys.stride, t_.keys.blocks, rows_ + (k - key) * dims_);
+    for (std::int64_t key = here.from / V::lanes * V::lanes; key < here.to; key += V::lanes) {
+      for (std::int64_t k = std::max(key, here.from); k < std::min(key + V::lanes, here.to); ++k) {
+        t_.keys.decode(t_.keys.rows + (at_ + k) * t_.keys.stride, t_.keys.blocks, rows_ + (k - key) * dims_);
       }
       for (std::int64_t d = 0; d < dims_; d += 4) {
         alignas(64) unsigned char turned[16 * V::lanes];
@@ -125,78 +131,107 @@ class attention_kernel {
     }
   }
 
-  void load_values(std::int64_t at, std::int64_t from, std::int64_t to) noexcept {
-    for (std::int64_t k = from; k < to; ++k) {
-      t_.values.decode(t_.values.rows + (at + k) * t_.values.stride, t_.values.blocks, values_ + k * dims_);
+  void load_values(range here) noexcept {
+    for (std::int64_t k = here.from; k < here.to; ++k) {
+      t_.values.decode(t_.values.rows + (at_ + k) * t_.values.stride, t_.values.blocks, values_ + k * dims_);
     }
   }
 
-  template <int Queries>
-  BQ_HD void score_tile(std::int64_t query, int key) noexcept {
-    reals sum[Queries][tile_vectors];
+  template <int Queries, int Vectors>
+  BQ_HD void score_tile(std::int64_t query, std::int64_t key) noexcept {
+    reals sum[Queries][Vectors];
 #pragma GCC unroll 16
     for (int i = 0; i < Queries; ++i) {
 #pragma GCC unroll 16
-      for (int v = 0; v < tile_vectors; ++v) sum[i][v] = reals(0.0f);
+      for (int v = 0; v < Vectors; ++v) sum[i][v] = reals(0.0f);
     }
     const float *q = q_ + query * dims_, *keys = keys_ + key;
     for (std::int64_t d = 0; d < t_.head_dim; ++d) {
-      reals k[tile_vectors];
+      reals k[Vectors];
 #pragma GCC unroll 16
-      for (int v = 0; v < tile_vectors; ++v) k[v] = V::load_reals(keys + d * block + v * V::lanes);
+      for (int v = 0; v < Vectors; ++v) k[v] = V::load_reals(keys + d * block + v * V::lanes);
 #pragma GCC unroll 16
       for (int i = 0; i < Queries; ++i) {
         const reals one(q[i * dims_ + d]);
 #pragma GCC unroll 16
-        for (int v = 0; v < tile_vectors; ++v) sum[i][v] = V::fma(one, k[v], sum[i][v]);
+        for (int v = 0; v < Vectors; ++v) sum[i][v] = V::fma(one, k[v], sum[i][v]);
       }
     }
 #pragma GCC unroll 16
     for (int i = 0; i < Queries; ++i) {
 #pragma GCC unroll 16
-      for (int v = 0; v < tile_vectors; ++v) V::store(s_ + (query + i) * block + key + v * V::lanes, sum[i][v]);
+      for (int v = 0; v < Vectors; ++v) V::store(s_ + (query + i) * block + key + v * V::lanes, sum[i][v]);
     }
   }
 
-  // s_ [queries, block]: of all keys in the block's memory, those that nobody sees as well.
-  void score() noexcept {
-    for (int key = 0; key < block; key += tile_vectors * V::lanes) {
-      std::int64_t i = 0;
-      for (; i + tile_queries <= queries_; i += tile_queries) score_tile<tile_queries>(i, key);
-      for (; i + 3 <= queries_; i += 3) score_tile<3>(i, key);
-      for (; i < queries_; ++i) score_tile<1>(i, key);
+  // s of the keys that any of these queries sees, whole vectors of them.
+  template <int Queries>
+  void score(std::int64_t query) noexcept {
+    constexpr int most = tile_vectors * V::lanes, half = most / 2;
+    const std::int64_t from = seen_by(query).from, to = seen_by(query + Queries - 1).to;
+    for (std::int64_t key = from / half * half; key < to;) {
+      if (to - key > half && key + most <= block) {
+        score_tile<Queries, tile_vectors>(query, key);
+        key += most;
+      } else {
+        score_tile<Queries, tile_vectors / 2>(query, key);
+        key += half;
+      }
     }
   }
 
-  // Scores become weights p; m, l and a follow.
-  BQ_HD void weigh(std::int64_t query, range seen) noexcept {
-    float* s = s_ + query * block;
-    for (std::int64_t k = 0; k < seen.from; ++k) s[k] = -HUGE_VALF;
-    for (std::int64_t k = seen.to; k < block; ++k) s[k] = -HUGE_VALF;
-    w top(m_[query]);
-    for (int k = 0; k < block; k += w::size) top = larger(top, w::load(s + k));
-    alignas(64) float lane[w::size];
-    top.store(lane);
-    float m = lane[0];
-    for (int i = 1; i < w::size; ++i) m = std::max(m, lane[i]);
-    const w before(m_[query]), now(m), a = exp_difference(before, now);
-    w l = w::load(l_ + query * w::size) * a;
-    for (int k = 0; k < block; k += w::size) {
-      const w p = exp_difference(w::load(s + k), now);
-      p.store(s + k);
-      l = l + p;
+  // Scores of V::lanes queries become weights p; m, l and a follow. Whole: they see all keys.
+  template <bool Whole>
+  void weigh(std::int64_t query) noexcept {
+    const std::int64_t count = std::min<std::int64_t>(V::lanes, queries_ - query);
+    float* const s = s_ + query * block;
+    range seen[V::lanes];  // whole w's
+    w tops[V::lanes];
+    for (int i = 0; i < V::lanes; ++i) {
+      tops[i] = w(lowest);
+      seen[i] = {0, 0};
+      if (i >= count) continue;
+      seen[i] = Whole ? range{0, block} : leave_seen(query + i);
+      for_parts(seen[i], [&](std::int64_t k) {
+        const w other = w::load(s + i * block + k);
+        tops[i] = w::each([&](int part) { return larger(tops[i].part[part], other.part[part]); });
+      });
     }
-    l.store(l_ + query * w::size);
-    a.store(lane);
-    a_[query] = lane[0];
-    m_[query] = m;
+    const reals before = V::load_reals(m_ + query), now = larger(before, w::across(tops, larger));
+    V::store(m_ + query, now);
+    V::store(a_ + query, exponential_of_negative<V>(before - now));
+    const float *m = m_ + query, *a = a_ + query;
+    for (std::int64_t i = 0; i < count; ++i) {
+      const reals top(m[i]), shrink(a[i]);
+      float* const sums = l_ + (query + i) * w::size;
+      w l = w::load(sums);
+      l = w::each([&](int part) { return l.part[part] * shrink; });
+      for_parts(Whole ? range{0, block} : seen[i], [&](std::int64_t k) {
+        const w score = w::load(s + i * block + k);
+        const w p = w::each([&](int part) { return exponential_of_negative<V>(score.part[part] - top); });
+        p.store(s + i * block + k);
+        l = l + p;
+      });
+      l.store(sums);
+    }
   }
-  BQ_HD static w larger(const w& a, const w& b) {
-    return w::each([&](int i) { return V::select(a.part[i] < b.part[i], b.part[i], a.part[i]); });
+  // The w's that a query sees keys in; of those that it does not see, scores become -infinity.
+  range leave_seen(std::int64_t query) noexcept {
+    const range keys = seen_by(query);
+    if (keys.from >= keys.to) return {0, 0};
+    const range seen{keys.from / w::size * w::size, (keys.to + w::size - 1) / w::size * w::size};
+    float* const s = s_ + query * block;
+    fill(s, {seen.from, keys.from}, -HUGE_VALF);
+    fill(s, {keys.to, seen.to}, -HUGE_VALF);
+    return seen;
   }
-  BQ_HD static w exp_difference(const w& a, const w& b) {
-    return w::each([&](int i) { return exponential<V>(a.part[i] - b.part[i]); });
+  template <class F>
+  BQ_HD static void for_parts(range keys, const F& f) {
+#pragma GCC unroll 4
+    for (std::int64_t k = keys.from; k < keys.to; k += w::size) f(k);
   }
+  // Not NaN, where a is not.
+  BQ_HD static reals larger(reals a, reals b) { return V::select(a < b, b, a); }
 
   template <int Queries, int Vectors>
   BQ_HD void value_tile(std::int64_t query, std::int64_t dim, range seen) noexcept {
@@ -228,33 +263,54 @@ class attention_kernel {
     }
   }
 
-  template <int Vectors>
-  BQ_HD void value_tiles(std::int64_t first, std::int64_t last, std::int64_t dim, range seen) noexcept {
-    std::int64_t i = first;
-    for (; i + tile_queries <= last; i += tile_queries) value_tile<tile_queries, Vectors>(i, dim, seen);
-    for (; i + 3 <= last; i += 3) value_tile<3, Vectors>(i, dim, seen);
-    for (; i < last; ++i) value_tile<1, Vectors>(i, dim, seen);
-  }
-
-  // o of queries [first, last), over these keys of the block.
-  void add_values(std::int64_t first, std::int64_t last, range seen) noexcept {
+  // o of some queries, over these keys of the block; it has been scaled then.
+  template <int Queries>
+  void add_seen(std::int64_t query, range keys) noexcept {
+    if (keys.from >= keys.to) return;
     std::int64_t dim = 0;
     for (; dim + tile_vectors * V::lanes <= dims_; dim += tile_vectors * V::lanes) {
-      value_tiles<tile_vectors>(first, last, dim, seen);
+      value_tile<Queries, tile_vectors>(query, dim, keys);
     }
-    for (; dim < dims_; dim += V::lanes) value_tiles<1>(first, last, dim, seen);
+    for (; dim < dims_; dim += V::lanes) value_tile<Queries, 1>(query, dim, keys);
+    for (int i = 0; i < Queries; ++i) a_[query + i] = 1.0f;
+  }
+
+  // Keys that all of these queries see are taken together, those before and behind query by query.
+  template <int Queries>
+  void add_values(std::int64_t query) noexcept {
+    if (whole_) return add_seen<Queries>(query, {0, block});
+    range all{seen_by(query + Queries - 1).from, seen_by(query).to};
+    if (all.from >= all.to) all = {block, block};
+    for (int i = 0; i < Queries; ++i) {
+      const range seen = seen_by(query + i);
+      add_seen<1>(query + i, {seen.from, std::min(all.from, seen.to)});
+    }
+    add_seen<Queries>(query, all);
+    for (int i = 0; i < Queries; ++i) add_seen<1>(query + i, {all.to, seen_by(query + i).to});
   }
 
   void store_outputs() noexcept {
+    w sums[V::lanes];
+    alignas(64) float sum[V::lanes];
     for (std::int64_t i = 0; i < queries_; ++i) {
-      const float sum = w::load(l_ + i * w::size).sum();
+      const std::int64_t lane = i % V::lanes;
+      if (lane == 0) {
+        for (int n = 0; n < V::lanes; ++n) sums[n] = w::load(l_ + (i + n) * w::size);
+        V::store(sum, w::sums(sums));
+      }
+      const reals divisor(sum[lane]);
       float* to = t_.out + i / t_.group * t_.stride + i % t_.group * t_.head_dim;
-      for (std::int64_t d = 0; d < t_.head_dim; ++d) to[d] = o_[i * dims_ + d] / sum;
+      for (std::int64_t d = 0; d < t_.head_dim; d += w::size) {
+        const w o = w::load(o_ + i * dims_ + d);
+        w::each([&](int part) { return o.part[part] / divisor; }).store(to + d, t_.head_dim - d);
+      }
     }
   }
 
   const attention_task& t_;
   const std::int64_t dims_, queries_;
+  std::int64_t at_ = 0;  // position of the block
+  bool whole_ = false;   // every query sees all its keys
   float *keys_, *values_, *rows_, *q_, *o_, *s_, *l_, *m_, *a_;
 };
 

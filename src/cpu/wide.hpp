@@ -63,19 +63,24 @@ struct wide {
     }
     return lane[0];
   }
-  // sum() of V::lanes values at once: lane i is that of w[i].
-  BQ_HD static reals sums(const wide* w) {
+  // f over the lanes as a tree of halves, of V::lanes values at once: lane i is that of w[i].
+  template <class F>
+  BQ_HD static reals across(const wide* w, const F& f) {
     using words = typename V::words;
     words folded[V::lanes];
     for (int i = 0; i < V::lanes; ++i) {
       wide v = w[i];
       for (int half = parts / 2; half > 0; half /= 2) {
-        for (int p = 0; p < half; ++p) v.part[p] = v.part[p] + v.part[p + half];
+        for (int p = 0; p < half; ++p) v.part[p] = f(v.part[p], v.part[p + half]);
       }
       folded[i] = V::as_words(v.part[0]);
     }
     return V::as_reals(
-        V::across(folded, [](words a, words b) { return V::as_words(V::as_reals(a) + V::as_reals(b)); }));
+        V::across(folded, [&](words a, words b) { return V::as_words(f(V::as_reals(a), V::as_reals(b))); }));
+  }
+  // sum() of each.
+  BQ_HD static reals sums(const wide* w) {
+    return across(w, [](reals a, reals b) { return a + b; });
   }
 };
 
