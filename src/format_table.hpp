@@ -3,7 +3,10 @@
 // another list.
 #pragma once
 #include <array>
+#include <bit>
+#include <cmath>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 
 #include "blockquant/types.hpp"
@@ -19,10 +22,29 @@ struct format_row {
   void (*swap_block)(void* block) noexcept;
 };
 
+// How many of the blocks are surely finite, in pieces that compilers make vectors of: a float is not when all bits of
+// its exponent are set, as infinity has them.
+template <float_format F>
+std::int64_t surely_finite(const typename F::block* blocks, std::int64_t count) noexcept {
+  using bits = std::conditional_t<sizeof(typename F::block) == 2, std::uint16_t, std::uint32_t>;
+  constexpr std::int64_t piece = 256;
+  const auto infinity = std::bit_cast<bits>(F::encode(HUGE_VALF));
+  for (std::int64_t first = 0;; first += piece) {
+    if (count - first < piece) return first;
+    bits bad = 0;
+    for (std::int64_t i = first; i < first + piece; ++i) {
+      bad |= (std::bit_cast<bits>(blocks[i]) & infinity) == infinity ? bits{1} : bits{0};
+    }
+    if (bad != 0) return first;
+  }
+}
+
 template <any_format F>
 std::int64_t first_not_finite(const void* blocks, std::int64_t count) noexcept {
   const auto* block = static_cast<const typename F::block*>(blocks);
-  for (std::int64_t i = 0; i < count; ++i) {
+  std::int64_t i = 0;
+  if constexpr (float_format<F>) i = surely_finite<F>(block, count);
+  for (; i < count; ++i) {
     if (!block_is_finite<F>(block[i])) return i;
   }
   return -1;

@@ -146,6 +146,28 @@ TEST_CASE("check_blocks finds the first block that cannot be computed with") {
   CHECK(thrown([&] { bq::check_blocks(bq::type::q8_0, std::span(blocks).first(33)); }).code == bq::errc::bad_shape);
 }
 
+TEST_CASE("check_blocks finds infinities and NaN among floats, wherever they are, and takes the largest number") {
+  constexpr auto count = static_cast<std::size_t>(2 * cols);
+  for (const auto& [type, most] : {std::pair{bq::type::f32, 0x1.fffffep127f}, std::pair{bq::type::f16, 65504.0f},
+                                   std::pair{bq::type::bf16, 0x1.fep127f}}) {
+    const std::vector<float> x(count, -most);
+    const auto good = quantized(type, x, 2);
+    const std::size_t size = good.size() / count;
+    CHECK(bq::check_blocks(type, good) == -1);
+    for (const std::size_t at : {std::size_t{0}, std::size_t{255}, std::size_t{256}, std::size_t{700}, count - 1}) {
+      for (const int fraction : {0x00, 0x01}) {  // infinity, NaN
+        auto blocks = good;
+        const bool half = type == bq::type::f16;
+        blocks[at * size] = static_cast<std::byte>(fraction);
+        if (size == 4) blocks[at * size + 1] = std::byte{0};
+        blocks[(at + 1) * size - 2] = half ? static_cast<std::byte>(fraction) : std::byte{0x80};
+        blocks[(at + 1) * size - 1] = half ? std::byte{0x7c} : std::byte{0x7f};
+        CHECK(bq::check_blocks(type, blocks) == static_cast<std::int64_t>(at));
+      }
+    }
+  }
+}
+
 TEST_CASE("misuse gives an error with numbers") {
   const auto x = gaussian(cols, 8);
   std::vector<std::byte> out(bq::row_bytes(bq::type::q4_K, cols));
