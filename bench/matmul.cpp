@@ -17,12 +17,13 @@
 namespace bq_bench {
 namespace {
 
-// matmul.hpp: activations become multiples of their largest in 32 columns over 127 or 127 * 256, in the fast tier in
-// 256 columns over 127, and so do weights.
+// matmul.hpp: activations become multiples of their largest in a run over 127 or 127 * 256, of half as many where they
+// are rounded twice; in the fast tier in 256 columns over 127, and so do weights.
 activation_rounding rounding_of(const bq::type_info& format, bq::tier tier) {
   if (!format.quantized) return {};
   if (tier == bq::tier::fast) return {.run = 256, .levels = 127, .weight_levels = 127};
-  return {.run = 32, .levels = tier == bq::tier::precise ? 127.0 * 256.0 : 127.0};
+  const double levels = tier == bq::tier::precise ? 127.0 * 256.0 : 127.0;
+  return {.run = format.activation_run, .levels = format.activation_run > 32 ? levels / 2 : levels};
 }
 
 std::vector<std::byte> random_blocks(const bq::type_info& format, std::int64_t rows, std::int64_t cols) {

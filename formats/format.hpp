@@ -87,6 +87,16 @@ concept coded_format = any_format<F> && !float_format<F> && requires {
 &&F::block_size % F::group == 0 && F::group % 4 == 0;
 
 template <class F>
+concept small_scale_format = coded_format<F> && requires {
+  F::scale_low, F::scale_high;
+};
+
+// A block of 256 can be one sum of integers, when the activations that it meets share a scale: scale * code fits a
+// byte, or there is one scale.
+template <class F>
+concept wide_format = coded_format<F> && F::block_size == 256 && (small_scale_format<F> || F::group == F::block_size);
+
+template <class F>
 concept importance_format = any_format<F> && requires {
   requires F::uses_importance;
 };

@@ -17,6 +17,9 @@ struct type_info {
   bool quantized;             // false for f32, f16, bf16
   bool activation_only;       // q8_1, q8_K: never in files
   bool uses_importance;       // an importance matrix changes the bytes
+  // Columns whose activations share a scale in matmul(), in tiers exact and precise; 0 for f32, f16, bf16, whose
+  // activations are not rounded.
+  std::uint32_t activation_run;
   double bits_per_weight() const noexcept { return 8.0 * block_bytes / block_size; }
 };
 

@@ -1,6 +1,6 @@
 // The products of a few tokens: blocks of V::lanes rows are interleaved (row_source.hpp), unless they are already, and
 // go into the dot product as they are unpacked, without a panel. The sums and their order are those of
-// src/cpu/product.hpp, so the results are too: where a panel holds scale * code, here the integer sum of each half is
+// src/cpu/product.hpp, so the results are too: where a panel holds scale * code, here the integer sum of each group is
 // multiplied by its scale.
 #pragma once
 #include "product.hpp"
@@ -18,7 +18,6 @@ class matvec_lanes {
   using words = typename V::words;
   using reals = typename V::reals;
   static constexpr panel_kind kind = code_traits<V, F>::kind;
-  static constexpr bool folded = panel_traits<V, F>::folded;
   static constexpr int parts = kind.scale_halves ? 2 : 1, part_words = run / 4 / parts;
   static constexpr int block_runs = F::block_size / run;
 
@@ -31,24 +30,31 @@ class matvec_lanes {
   BQ_HD void stretch(const activations& x, const prologue<kind, Planes>* of, std::int64_t panel) {
     for (std::int64_t t = 0; t < Tokens; ++t) {
       const std::int64_t token = std::min(t, x.tokens - 1);
-      codes_[t] = x.codes_of(panel, token, 0);
       of_[t] = of + panel * x.tokens + token;
+      if constexpr (kind.wide)
+        codes_[t] = of_[t]->codes[0];
+      else
+        codes_[t] = x.codes_of(panel, token, 0);
     }
   }
 
   // Block b of the stretch.
   template <class S>
   BQ_HD void block(const S& s, int b) {
+    if constexpr (kind.wide) {
+      add_wide_block(s, b);
+    } else {
 #pragma GCC unroll 8
-    for (int i = 0; i < block_runs; ++i) add_run(s, i, b * block_runs + i);
+      for (int i = 0; i < block_runs; ++i) add_run(s, i, b * block_runs + i);
+    }
   }
 
   BQ_HD reals y(int t) const { return y_[t]; }
 
  private:
-  // Run i of the block, run r of the stretch.
-  template <class S>
-  BQ_HD void add_run(const S& s, int i, int r) {
+  // Run i of the block, run r of the stretch: its parts' integer sums, f(part, token, sum).
+  template <class S, class Each>
+  BQ_HD void sums_of_run(const S& s, int i, int r, const Each& f) {
     ints sum[parts][Planes][Tokens];
 #pragma GCC unroll 8
     for (int part = 0; part < parts; ++part) {
@@ -71,37 +77,64 @@ class matvec_lanes {
         }
       }
     }
-    reals scales[parts], minimums[std::max(1, kind.minimums)];
-    ints factors[parts];  // of integer sums, where a panel's bytes hold them
-    if constexpr (folded) {
-      scales[0] = F::d(s, 2 * i);
-#pragma GCC unroll 8
-      for (int part = 0; part < 2; ++part)
-        factors[part] = V::signed_byte_to_ints(F::scales(s, (2 * i + part) / 4), (2 * i + part) % 4);
-    } else {
-#pragma GCC unroll 8
-      for (int part = 0; part < parts; ++part) scales[part] = group_scale<F>(s, parts * i + part);
-    }
-#pragma GCC unroll 8
-    for (int m = 0; m < kind.minimums; ++m) minimums[m] = group_min<F>(s, kind.minimums * i + m);
 #pragma GCC unroll 8
     for (int t = 0; t < Tokens; ++t) {
-      ints total[parts];
 #pragma GCC unroll 8
       for (int part = 0; part < parts; ++part) {
-        total[part] = sum[part][0][t];
-        if constexpr (Planes == 2) total[part] = (total[part] << 8) - total[part] + sum[part][1][t];
+        ints total = sum[part][0][t];
+        if constexpr (Planes == 2) total = (total << 8) - total + sum[part][1][t];
+        f(part, t, total);
       }
-      reals scaled;
-      if constexpr (folded) {
-        scaled = V::to_reals(total[0] * factors[0] + total[1] * factors[1]) * scales[0];
-      } else {
-        scaled = V::to_reals(total[0]) * scales[0];
-        if constexpr (parts == 2) scaled = V::fma(V::to_reals(total[1]), scales[1], scaled);
-      }
-      y_[t] = V::fma(scaled, reals(of_[t]->d[r]), y_[t]);
+    }
+  }
+
+  template <class S>
+  BQ_HD void add_run(const S& s, int i, int r) {
+    reals scales[parts], minimums[std::max(1, kind.minimums)], scaled[Tokens];
+#pragma GCC unroll 8
+    for (int part = 0; part < parts; ++part) scales[part] = group_scale<F>(s, parts * i + part);
+#pragma GCC unroll 8
+    for (int m = 0; m < kind.minimums; ++m) minimums[m] = group_min<F>(s, kind.minimums * i + m);
+    sums_of_run(s, i, r, [&](int part, int t, ints total) {
+      scaled[t] = part == 0 ? V::to_reals(total) * scales[0] : V::fma(V::to_reals(total), scales[part], scaled[t]);
+    });
+#pragma GCC unroll 8
+    for (int t = 0; t < Tokens; ++t) {
+      y_[t] = V::fma(scaled[t], reals(of_[t]->d[r]), y_[t]);
 #pragma GCC unroll 8
       for (int m = 0; m < kind.minimums; ++m) y_[t] = V::fnma(minimums[m], reals(of_[t]->sum[m][r]), y_[t]);
+    }
+  }
+
+  template <class S>
+  BQ_HD void add_wide_block(const S& s, int b) {
+    if constexpr (kind.minimums > 0) {
+      subtract_minimums<V, Planes, Tokens, 1>(
+          [&](int i, int) { return F::mins(s, i); },
+          [&](int) { return F::dmin(s); }, [&](int t) -> const auto& { return *of_[t]; }, b* block_runs,
+          b*(wide_run / 16), [&](int t, int) -> reals& { return y_[t]; });
+    }
+    ints total[Tokens];
+#pragma GCC unroll 8
+    for (int t = 0; t < Tokens; ++t) total[t] = ints(0);
+#pragma GCC unroll 8
+    for (int i = 0; i < block_runs; ++i) {
+      ints factors[parts];
+      if constexpr (panel_traits<V, F>::folded) {
+#pragma GCC unroll 8
+        for (int part = 0; part < parts; ++part) {
+          const int g = parts * i + part;
+          factors[part] = V::signed_byte_to_ints(F::scales(s, g / 4), g % 4);
+        }
+      }
+      sums_of_run(s, i, b * block_runs + i, [&](int part, int t, ints sum) {
+        if constexpr (panel_traits<V, F>::folded) sum = sum * factors[part];
+        total[t] = total[t] + sum;
+      });
+    }
+#pragma GCC unroll 8
+    for (int t = 0; t < Tokens; ++t) {
+      y_[t] = V::fma(V::to_reals(total[t]) * F::d(s, 0), reals(of_[t]->d[b * block_runs]), y_[t]);
     }
   }
 

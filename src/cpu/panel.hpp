@@ -5,7 +5,12 @@
 //   scale    [pieces][strip rows]            f32, of 32 columns (a run), or of 16 (a half) where groups are that small
 //   minimum  [pieces][strip rows]            the same, where the format has minimums
 //
-// Where scale * code always fits a byte (Q2_K, Q3_K), that product is the byte, and d is the scale: one for a run.
+// Wide formats, whose integer sums can run over the 256 columns of a block, have one scale for it: where scale * code
+// always fits a byte (Q2_K, Q3_K), that product is the byte; ternary ones have one scale anyway. The activations share
+// a scale over the block too. Their minimums stay bytes, with one scale:
+//
+//   minimum_codes  [blocks][groups / 4][strip rows][4]
+//   minimum        [blocks][strip rows]
 #pragma once
 #include <algorithm>
 #include <bit>
@@ -19,6 +24,7 @@ namespace bq::cpu {
 
 inline constexpr int run = 32;          // columns that share one activation scale
 inline constexpr int panel_cols = 512;  // a multiple of every block size
+inline constexpr int wide_run = 256;    // columns that share a scale where scales are shared; a wide format's block
 
 // What the products have to know about a format.
 struct panel_kind {
@@ -27,11 +33,7 @@ struct panel_kind {
   bool scale_halves;    // a scale for each half of a run
   int minimums;         // for each run: 0, 1 or 2
   int columns;          // that integer sums run over before they are scaled: a run, or a multiple
-};
-
-template <class F>
-concept small_scale_format = coded_format<F> && requires {
-  F::scale_low, F::scale_high;
+  bool wide = false;    // activations share a scale over wide_run columns, minimums are bytes
 };
 
 // The least and the largest scale * (code - zero).
@@ -53,11 +55,13 @@ struct code_traits {
   static constexpr panel_kind kind{!unsigned_bytes   ? 0
                                    : has_codebook<F> ? 128
                                                      : F::zero,
-                                   unsigned_bytes, F::group == run / 2,
+                                   unsigned_bytes,
+                                   F::group == run / 2,
                                    !has_min<F>           ? 0
                                    : F::group == run / 2 ? 2
                                                          : 1,
-                                   run};
+                                   run,
+                                   wide_format<F>};
 };
 
 // How a panel's bytes do: where the scales are folded in, the product of scale and code.
@@ -65,13 +69,28 @@ template <class V, coded_format F>
 struct panel_traits : code_traits<V, F> {
   static constexpr bool folded = false;
 };
-template <class V, small_scale_format F>
+template <class V, wide_format F>
+struct panel_traits<V, F> {
+  static constexpr bool folded = false;
+  static constexpr bool unsigned_bytes = code_traits<V, F>::unsigned_bytes;
+  static constexpr panel_kind kind = [] {
+    panel_kind k = code_traits<V, F>::kind;
+    k.columns = wide_run;
+    return k;
+  }();
+};
+template <class V, wide_format F>
+requires small_scale_format<F>
 struct panel_traits<V, F> {
   static constexpr bool folded = true;
   static constexpr bool unsigned_bytes = V::template unsigned_weights<std::bit_width(
       static_cast<unsigned>(folded_range<F>().second - folded_range<F>().first))>;
-  static constexpr panel_kind kind{folded_zero<F>() - (unsigned_bytes ? 0 : 128), unsigned_bytes, false,
-                                   code_traits<V, F>::kind.minimums, run};
+  static constexpr panel_kind kind{folded_zero<F>() - (unsigned_bytes ? 0 : 128),
+                                   unsigned_bytes,
+                                   false,
+                                   code_traits<V, F>::kind.minimums,
+                                   wide_run,
+                                   true};
 };
 
 template <class V>
@@ -80,6 +99,7 @@ struct panel {
   alignas(64) unsigned char codes[panel_cols * rows];
   alignas(64) float scale[panel_cols / (run / 2) * rows];
   alignas(64) float minimum[panel_cols / (run / 2) * rows];
+  alignas(64) unsigned char minimum_codes[panel_cols / (run / 2) * rows];
 };
 
 // Word w of the codes as scale * (code - zero) + folded_zero(), bytes. Computed in 16-bit fields, so that nothing
@@ -130,7 +150,7 @@ template <class V, coded_format F, class S>
 BQ_HD void unpack_block(const S& s, int v, int b, panel<V>& out) {
   constexpr int height = panel<V>::rows, words = F::block_size / 4;
   constexpr auto kind = panel_traits<V, F>::kind;
-  constexpr int scale_cols = kind.scale_halves ? run / 2 : run, minimum_cols = kind.minimums == 2 ? run / 2 : run;
+  constexpr int scale_cols = kind.scale_halves ? run / 2 : kind.columns;
   unsigned char* codes = out.codes + (static_cast<std::ptrdiff_t>(b) * words * height + v * V::lanes) * 4;
 #pragma GCC unroll 8
   for (int w = 0; w < words; ++w)
@@ -142,7 +162,13 @@ BQ_HD void unpack_block(const S& s, int v, int b, panel<V>& out) {
     else
       V::store(to, group_scale<F>(s, c / F::group));
   }
-  if constexpr (kind.minimums > 0) {
+  if constexpr (kind.wide && kind.minimums > 0) {
+    V::store(out.minimum + b * height + v * V::lanes, F::dmin(s));
+    constexpr int minimum_words = F::block_size / F::group / 4;
+    for (int w = 0; w < minimum_words; ++w)
+      V::store(out.minimum_codes + ((b * minimum_words + w) * height + v * V::lanes) * 4, F::mins(s, w));
+  } else if constexpr (kind.minimums > 0) {
+    constexpr int minimum_cols = kind.minimums == 2 ? run / 2 : run;
     for (int c = 0; c < F::block_size; c += minimum_cols) {
       V::store(out.minimum + (b * F::block_size + c) / minimum_cols * height + v * V::lanes,
                group_min<F>(s, c / F::group));

@@ -6,61 +6,17 @@
 //                     y = t * d[r] + y                                        (fused)
 //                     y = -minimum[r] * (d[r] * sum of the run's codes) + y   (fused; for each half where there are
 //                     two)
+//   in wide kinds, before that:
+//                     y = -(dmin[r] * msum[r]) * d[r] + y                     (fused), msum: of minimum byte * sum of
+//                     codes, over the run's groups
 //
-// isum is exact, so results depend neither on the instruction set nor on how tokens are divided into tiles.
+// Integer sums are exact, so results depend neither on the instruction set nor on how tokens are divided into tiles.
 #pragma once
 #include <type_traits>
 
-#include "activations.hpp"
-#include "panel.hpp"
+#include "prologue.hpp"
 
 namespace bq::cpu {
-
-// What a product needs of one token in one panel, run by run, beside the codes. Here and below a run is Kind.columns
-// wide.
-template <panel_kind Kind, int Planes>
-struct prologue {
-  static constexpr int parts = Kind.scale_halves ? 2 : 1, runs = panel_cols / Kind.columns;
-  alignas(64) float d[runs];
-  alignas(64) std::int32_t start[Planes][parts][runs];      // -zero * sum: what integer sums begin with
-  alignas(64) float sum[std::max(1, Kind.minimums)][runs];  // d * sum, of runs or of their halves
-
-  BQ_HD void read(const activations& x, std::int64_t panel, std::int64_t token) {
-    constexpr int pieces = Kind.columns / run;
-    static_assert(pieces == 1 || (parts == 1 && Kind.minimums == 0));
-    const float* scale = x.d_of(panel, token);
-    std::int32_t total[2][runs] = {};
-    for (int p = 0; p < Planes; ++p) {
-      const std::int32_t *first = x.sums_of(panel, token, p), *second = first + activations::panel_runs;
-      for (int r = 0; r < runs; ++r) {
-        if constexpr (pieces > 1) {
-          start[p][0][r] = 0;
-          for (int i = r * pieces; i < (r + 1) * pieces; ++i) start[p][0][r] -= Kind.zero * (first[i] + second[i]);
-        } else {
-          start[p][0][r] = -Kind.zero * (parts == 2 ? first[r] : first[r] + second[r]);
-          if constexpr (parts == 2) start[p][1][r] = -Kind.zero * second[r];
-          total[0][r] = total[0][r] * 255 + first[r];
-          total[1][r] = total[1][r] * 255 + second[r];
-        }
-      }
-    }
-    for (int r = 0; r < runs; ++r) d[r] = scale[r * pieces];
-    for (int m = 0; m < Kind.minimums; ++m) {
-      for (int r = 0; r < runs; ++r) {
-        sum[m][r] = scale[r] * static_cast<float>(Kind.minimums == 2 ? total[m][r] : total[0][r] + total[1][r]);
-      }
-    }
-  }
-};
-
-// Of tokens [first, last): `out` [panels][tokens].
-template <panel_kind Kind, int Planes>
-void prepare(const activations& x, std::int64_t first, std::int64_t last, std::byte* out) noexcept {
-  auto* of = reinterpret_cast<prologue<Kind, Planes>*>(out);
-  for (std::int64_t panel = 0; panel < x.panels(); ++panel) {
-    for (std::int64_t t = first; t < last; ++t) of[panel * x.tokens + t].read(x, panel, t);
-  }
-}
 
 // A strip's outputs: what has been summed so far, [tokens][a strip's rows] or null for nothing, and where to put it.
 struct outputs {
@@ -68,6 +24,52 @@ struct outputs {
   float* to;
   std::int64_t stride;  // floats from one token to the next
 };
+
+// Of wide kinds, in 256 columns: y(t, v) = -(dmin(v) * msum) * d + y(t, v). bytes(i, v): minimums of groups 4i to 4i +
+// 3; of(t): the token's prologue; r: the run, `group` the first group in the prologue's panel.
+template <class V, int Planes, int Tokens, int Vectors, class Bytes, class Dmin, class Of, class Y>
+BQ_HD void subtract_minimums(const Bytes& bytes, const Dmin& dmin, const Of& of, int r, int group, const Y& y) {
+  using ints = typename V::ints;
+  ints sum[Planes][Tokens][Vectors];
+#pragma GCC unroll 2
+  for (int p = 0; p < Planes; ++p) {
+#pragma GCC unroll 16
+    for (int t = 0; t < Tokens; ++t) {
+#pragma GCC unroll 16
+      for (int v = 0; v < Vectors; ++v) sum[p][t][v] = ints(0);
+    }
+  }
+#pragma GCC unroll 2
+  for (int digit = 1; digit >= 0; --digit) {
+#pragma GCC unroll 4
+    for (int i = 0; i < wide_run / 16 / 4; ++i) {
+      typename V::words four[Vectors];
+#pragma GCC unroll 16
+      for (int v = 0; v < Vectors; ++v) four[v] = bytes(i, v);
+#pragma GCC unroll 2
+      for (int p = 0; p < Planes; ++p) {
+#pragma GCC unroll 16
+        for (int t = 0; t < Tokens; ++t) {
+          const auto sums = V::broadcast(of(t).digits[p][digit] + group + 4 * i);
+#pragma GCC unroll 16
+          for (int v = 0; v < Vectors; ++v) {
+            if (digit == 0 && i == 0) sum[p][t][v] = sum[p][t][v] << 6;
+            sum[p][t][v] = V::template dot<V::template unsigned_weights<6>>(sum[p][t][v], four[v], sums);
+          }
+        }
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (int t = 0; t < Tokens; ++t) {
+#pragma GCC unroll 16
+    for (int v = 0; v < Vectors; ++v) {
+      ints total = sum[0][t][v];
+      if constexpr (Planes == 2) total = (total << 8) - total + sum[1][t][v];
+      y(t, v) = V::fnma(V::to_reals(total) * dmin(v), typename V::reals(of(t).d[r]), y(t, v));
+    }
+  }
+}
 
 // `Tokens` tokens x rows [row, row + a tile's height) x the first `runs` runs of a panel. codes, of and y: of the first
 // token.
@@ -81,6 +83,12 @@ BQ_HD void tile(const panel<V>& w, int row, const std::int8_t* codes, const prol
   constexpr int parts = Kind.scale_halves ? 2 : 1;
   constexpr int run_words = Kind.columns / 4, part_words = run_words / parts;
 
+  const auto codes_of = [&](int t, int p) {
+    if constexpr (Kind.wide)
+      return of[t].codes[p];
+    else
+      return codes + (t * Planes + p) * panel_cols;
+  };
   reals sofar[Tokens][vectors];
 #pragma GCC unroll 16
   for (int t = 0; t < Tokens; ++t) {
@@ -89,6 +97,16 @@ BQ_HD void tile(const panel<V>& w, int row, const std::int8_t* codes, const prol
       sofar[t][v] = y.from ? V::load_reals(y.from + t * height + row + v * lanes) : reals(0.0f);
   }
   for (int r = 0; r < runs; ++r) {
+    if constexpr (Kind.wide && Kind.minimums > 0) {
+      constexpr int words_of_block = wide_run / 16 / 4;
+      subtract_minimums<V, Planes, Tokens, vectors>(
+          [&](int i, int v) {
+            return V::load32(w.minimum_codes + ((r * words_of_block + i) * height + row + v * lanes) * 4);
+          },
+          [&](int v) { return V::load_reals(w.minimum + r * height + row + v * lanes); },
+          [&](int t) -> const auto& { return of[t]; }, r, r* words_of_block * 4,
+          [&](int t, int v) -> reals& { return sofar[t][v]; });
+    }
     ints sum[parts][Planes][Tokens][vectors];
 #pragma GCC unroll 16
     for (int part = 0; part < parts; ++part) {
@@ -111,7 +129,7 @@ BQ_HD void tile(const panel<V>& w, int row, const std::int8_t* codes, const prol
         for (int p = 0; p < Planes; ++p) {
 #pragma GCC unroll 16
           for (int t = 0; t < Tokens; ++t) {
-            const words four = V::broadcast(codes + (t * Planes + p) * panel_cols + word * 4);
+            const words four = V::broadcast(codes_of(t, p) + word * 4);
 #pragma GCC unroll 16
             for (int v = 0; v < vectors; ++v) {
               sum[part][p][t][v] = V::template dot<Kind.unsigned_bytes>(sum[part][p][t][v], weights[v], four);
@@ -137,10 +155,12 @@ BQ_HD void tile(const panel<V>& w, int row, const std::int8_t* codes, const prol
         reals total = part_sum[0] * V::load_reals(scale);
         if constexpr (parts == 2) total = V::fma(part_sum[1], V::load_reals(scale + height), total);
         sofar[t][v] = V::fma(total, reals(of[t].d[r]), sofar[t][v]);
+        if constexpr (!Kind.wide) {
 #pragma GCC unroll 16
-        for (int m = 0; m < Kind.minimums; ++m) {
-          const reals minimum = V::load_reals(w.minimum + (r * Kind.minimums + m) * height + row + v * lanes);
-          sofar[t][v] = V::fnma(minimum, reals(of[t].sum[m][r]), sofar[t][v]);
+          for (int m = 0; m < Kind.minimums; ++m) {
+            const reals minimum = V::load_reals(w.minimum + (r * Kind.minimums + m) * height + row + v * lanes);
+            sofar[t][v] = V::fnma(minimum, reals(of[t].sum[m][r]), sofar[t][v]);
+          }
         }
       }
     }

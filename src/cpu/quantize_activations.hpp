@@ -28,6 +28,23 @@ struct half_sums {
   }
 };
 
+// The codes of run r, in as many planes as they need, to `planes`, a panel's columns apart.
+template <class V, int Planes>
+BQ_HD void store_run(typename V::ints* codes, int r, std::int8_t* planes, half_sums<V>* sums) {
+  constexpr int vectors = run / V::lanes;
+  if constexpr (Planes == 2) {
+    typename V::ints high[vectors];
+    for (int v = 0; v < vectors; ++v) {
+      high[v] = V::round(V::to_reals(codes[v]) * typename V::reals(1.0f / 255.0f));
+      codes[v] = codes[v] - ((high[v] << 8) - high[v]);
+    }
+    V::store_bytes(planes + r * run, high);
+    sums[0].take(r, high);
+  }
+  V::store_bytes(planes + (Planes - 1) * panel_cols + r * run, codes);
+  sums[Planes - 1].take(r, codes);
+}
+
 template <class V, int Planes>
 BQ_HD void quantize_panel(const float* x, std::int64_t panel, std::int64_t token, const activations& out) {
   using words = typename V::words;
@@ -73,17 +90,7 @@ BQ_HD void quantize_panel(const float* x, std::int64_t panel, std::int64_t token
     const float* source = top[r] < infinity ? from[r] : zeros;
     ints codes[vectors];
     for (int v = 0; v < vectors; ++v) codes[v] = V::round(V::load_reals(source + v * V::lanes) * reals(inverse[r]));
-    if constexpr (Planes == 2) {
-      ints high[vectors];
-      for (int v = 0; v < vectors; ++v) {
-        high[v] = V::round(V::to_reals(codes[v]) * reals(1.0f / 255.0f));
-        codes[v] = codes[v] - ((high[v] << 8) - high[v]);
-      }
-      V::store_bytes(out.codes_of(panel, token, 0) + r * run, high);
-      sums[0].take(r, high);
-    }
-    V::store_bytes(out.codes_of(panel, token, Planes - 1) + r * run, codes);
-    sums[Planes - 1].take(r, codes);
+    store_run<V, Planes>(codes, r, out.codes_of(panel, token, 0), sums);
   }
   for (int p = 0; p < Planes; ++p) sums[p].store(out.sums_of(panel, token, p));
 }

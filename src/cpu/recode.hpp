@@ -12,7 +12,6 @@
 
 namespace bq::cpu {
 
-inline constexpr int wide_run = 256;  // columns that share a scale in the fast tier, of weights and of activations
 static_assert(panel_cols % wide_run == 0);
 
 template <class V>

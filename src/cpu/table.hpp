@@ -8,7 +8,6 @@
 #include "kernels.hpp"
 #include "matvec.hpp"
 #include "product.hpp"
-#include "quantize_activations.hpp"
 #include "recode.hpp"
 
 namespace bq::cpu {
@@ -61,17 +60,17 @@ void strip_product(const unsigned char* const* rows, bool interleaved, int count
     std::copy_n(sums + t * height, count, y + t * stride);
 }
 
-template <panel_kind Kind, int Planes>
-inline constexpr preparation preparation_of{sizeof(prologue<Kind, Planes>), prepare<Kind, Planes>};
+template <class V, panel_kind Kind, int Planes>
+inline constexpr preparation preparation_of{sizeof(prologue<Kind, Planes>), prepare<V, Kind, Planes>};
 
 // Few tokens have no kernels of their own in the fast tier: the weights' exact values would give other results than the
 // same tokens get among many. Scalar code has one for a single token.
 template <class V, coded_format F, tier Tier>
 constexpr coded_kernels coded_kernels_of() {
   constexpr int planes = planes_of<Tier>;
-  coded_kernels k{{}, preparation_of<strip_kind<V, F, Tier>, planes>, {}, strip_product<V, F, Tier>};
+  coded_kernels k{{}, preparation_of<V, strip_kind<V, F, Tier>, planes>, {}, strip_product<V, F, Tier>};
   if constexpr (Tier != tier::fast) {
-    k.few = preparation_of<code_traits<V, F>::kind, planes>;
+    k.few = preparation_of<V, code_traits<V, F>::kind, planes>;
     k.matvec[0] = matvec<V, F, 1, planes>;
     if constexpr (V::lanes > 1) k.matvec = {k.matvec[0], matvec<V, F, 2, planes>, matvec<V, F, 4, planes>};
   }

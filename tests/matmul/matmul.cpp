@@ -19,13 +19,15 @@ namespace {
 
 constexpr bq::tier tiers[] = {bq::tier::exact, bq::tier::precise, bq::tier::fast};
 
-// |y - exact| is at most: the rounding of activations and weights, half a step each (nothing for float weights), and
+// |y - exact| is at most: the rounding of activations and weights, half a step each (nothing for float weights; a whole
+// step of activations that are rounded twice, over 32 columns and over 256), and
 // the f32 roundings, of which a term passes through a few for each run (or column) that follows: (runs + 8) * 2^-24 of
 // the sum of absolute terms, minimums and codes counted apart.
 void check_against_f64(const problem& p, const std::vector<float>& y, bq::tier tier) {
   const bq::type_info& t = bq::info(p.id);
   const double limit = tier == bq::tier::precise ? 127.0 * 256.0 : 127.0;
-  const std::int64_t run = tier == bq::tier::fast ? 256 : 32;
+  const std::int64_t run = tier == bq::tier::fast || !t.quantized ? 256 : t.activation_run;
+  const double roundings = tier != bq::tier::fast && run == 256 ? 2 : 1;
   const double steps = t.quantized ? static_cast<double>(p.cols) / 32 * 4 + 8 : static_cast<double>(p.cols);
   for (std::int64_t k = 0; k < p.tokens; ++k) {
     for (std::int64_t r = 0; r < p.rows; ++r) {
@@ -46,7 +48,7 @@ void check_against_f64(const problem& p, const std::vector<float>& y, bq::tier t
         // run.
         terms += static_cast<double>(run) * 4 * largest * top;
         if (!t.quantized) continue;
-        rounding += weight * top / limit * 0.5001;
+        rounding += roundings * weight * top / limit * 0.5001;
         // A weight's step is made for the largest that the scales allow: at most twice the largest there is. The
         // activations' rounding meets the rounded weight.
         if (tier == bq::tier::fast)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The library never prints, aborts or exits, and keeps no mutable global state: none of its objects may refer to a
-# function or stream that does, or define a variable that can be written.
+# function or stream that does, or define a variable that can be written. And units built for an instruction set share
+# no function of ours with others: the linker would keep one of them for all machines.
 #
 #   symbols.sh C++_COMPILER LIBRARY...
 #
@@ -25,6 +26,21 @@ offences() {
     }'
 }
 
+# The same for functions that the linker merges, in units for an instruction set that they are not named after. The
+# standard library's are not ours to name.
+shared() {
+  nm --defined-only --format=posix "$1" | awk '
+    function flush() {
+      for (i in merged) if (isa != "" && !index(i, isa)) print i, "is not named after", isa
+      isa = ""
+      delete merged
+    }
+    NF == 1 { flush() }
+    match($1, /^_ZN2bq(4avx2|6avx512|4neon)/) && $2 == "T" { isa = substr($1, 7, RLENGTH - 6) }
+    $2 == "W" && $1 ~ /2bq/ { merged[$1] }
+    END { flush() }'
+}
+
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 cat >"$scratch/bad.cpp" <<'CODE'
@@ -38,10 +54,18 @@ int bad(int n) {
   if (n == 0) std::abort();
   return ++calls;
 }
+namespace bq {
+template <int N>
+int merged() { return N; }
+namespace avx2 {
+int (*kernels())() { return merged<1>; }
+}
+}
 CODE
 "$1" -c "$scratch/bad.cpp" -o "$scratch/bad.o"
-found=$(offences "$scratch/bad.o")
-for offence in "_ZSt4cerr is called" "printf is called" "abort is called" "_ZZ3badiE5calls is a variable"; do
+found=$(offences "$scratch/bad.o" && shared "$scratch/bad.o")
+for offence in "_ZSt4cerr is called" "printf is called" "abort is called" "_ZZ3badiE5calls is a variable" \
+  "_ZN2bq6mergedILi1EEEiv is not named after 4avx2"; do
   if [[ $found != *"$offence"* ]]; then
     echo "symbols.sh misses '$offence' in an object made to show it" >&2
     exit 1
@@ -50,7 +74,7 @@ done
 
 status=0
 for library in "${@:2}"; do
-  found=$(offences "$library")
+  found=$(offences "$library" && shared "$library")
   if [[ -n $found ]]; then
     printf '%s: %s\n' "$library" "$found" >&2
     status=1
