@@ -86,11 +86,12 @@ BQ_HD void quantize_panel(const float* x, std::int64_t panel, std::int64_t token
   }
 
   half_sums<V> sums[Planes];
+  std::int8_t* const planes = out.codes_of(panel, token, 0);
   for (int r = 0; r < runs; ++r) {
     const float* source = top[r] < infinity ? from[r] : zeros;
     ints codes[vectors];
     for (int v = 0; v < vectors; ++v) codes[v] = V::round(V::load_reals(source + v * V::lanes) * reals(inverse[r]));
-    store_run<V, Planes>(codes, r, out.codes_of(panel, token, 0), sums);
+    store_run<V, Planes>(codes, r, planes, sums);
   }
   for (int p = 0; p < Planes; ++p) sums[p].store(out.sums_of(panel, token, p));
 }
@@ -102,6 +103,7 @@ void quantize_activations(const float* x, std::int64_t stride, std::int64_t firs
   for (std::int64_t token = first; token < last; ++token) {
     for (std::int64_t panel = 0; panel < out.panels(); ++panel) {
       const float* from = x + token * stride + panel * panel_cols;
+      for (int i = 0; i < panel_cols; i += 16) __builtin_prefetch(from + panel_cols + i);
       if (out.planes == 2)
         quantize_panel<V, 2>(from, panel, token, out);
       else
