@@ -89,6 +89,9 @@ BQ_HD void tile(const panel<V>& w, int row, const std::int8_t* codes, const prol
     else
       return codes + (t * Planes + p) * panel_cols;
   };
+  for (int t = 0; t < Tokens; ++t) {
+    for (int v = 0; v < vectors; ++v) __builtin_prefetch(y.to + t * y.stride + row + v * lanes, 1);
+  }
   reals sofar[Tokens][vectors];
 #pragma GCC unroll 16
   for (int t = 0; t < Tokens; ++t) {
