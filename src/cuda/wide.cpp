@@ -1,5 +1,7 @@
-// When products of many tokens take the kernels made for Hopper.
+// When products of many tokens take the kernels made for Hopper, and how these divide their work.
 #include "wide.hpp"
+
+#include <algorithm>
 
 #include "matvec.hpp"
 
@@ -12,6 +14,35 @@ bool takes_wide(std::int64_t tokens) {
   check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "cudaDeviceGetAttribute");
   check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device), "cudaDeviceGetAttribute");
   return major == 9 && minor == 0;
+}
+
+wide_parts divide_wide(std::int64_t row_tiles, std::int64_t tokens, std::int64_t cols, int clusters) {
+  constexpr std::int64_t between_tiles = 16;                     // what the end of a tile costs, in tokens
+  constexpr std::int64_t cached_bytes = std::int64_t{16} << 20;  // of activations, beside weights and outputs
+  const auto part = [&](std::int64_t strips, int width) {
+    const std::int64_t tiles = ceil_div(tokens, width), fit = cached_bytes / (width * cols * 2);
+    const std::int64_t blocks = ceil_div(tiles, std::max<std::int64_t>(1, fit));
+    return wide_part{static_cast<int>(strips), static_cast<int>(tiles), width,
+                     static_cast<int>(ceil_div(tiles, blocks))};
+  };
+  const std::int64_t strips = ceil_div(row_tiles, wide_strip_tiles);
+  wide_parts best{};
+  std::int64_t least = -1;
+  for (const int width : wide_widths) {
+    const std::int64_t tiles = ceil_div(tokens, width), rounds = ceil_div(strips * tiles, clusters);
+    for (std::int64_t full = std::max<std::int64_t>(0, rounds - 3); full <= rounds; ++full) {
+      const std::int64_t first = std::min(strips, full * clusters / tiles), before = ceil_div(first * tiles, clusters);
+      for (const int narrow : wide_widths) {
+        if (narrow > width) continue;
+        const std::int64_t all = ceil_div(first * tiles + (strips - first) * ceil_div(tokens, narrow), clusters);
+        const std::int64_t total = before * (width + between_tiles) + (all - before) * (narrow + between_tiles);
+        if (least >= 0 && total >= least) continue;
+        least = total;
+        best = {part(first, width), part(strips - first, narrow)};
+      }
+    }
+  }
+  return best;
 }
 
 }  // namespace bq::cuda

@@ -4,42 +4,43 @@
 // (exponents near and far, f16 subnormals included), for 8 tokens at a time and for 128; so a token's outputs are those
 // of matvec.cuh, bit for bit.
 //
-// Persistent thread blocks, in clusters of two, take tiles of 128 rows x Tokens tokens: consumer warpgroup i has the
-// i-th 64 rows, and keeps the sums of a section beside those of the sections before. A producer warpgroup feeds them:
-// one warp brings weights (bulk copies into a ring of slices of 256 columns for each consumer), two stage their scales,
-// one brings activations: stages of 64 columns x Tokens tokens, of which each block of the cluster loads one half and
-// sends it to both. While the tensor cores work on a batch of steps, a consumer unpacks the next.
+// Persistent thread blocks, in clusters of two, take tiles (wide.hpp), each block 128 of the rows: consumer warpgroup i
+// has the i-th 64, and keeps the sums of a section beside those of the sections before. A producer warpgroup feeds
+// them: one warp brings weights (bulk copies into a ring of slices of 256 columns for each consumer), two stage their
+// scales, one brings activations: stages of 64 columns x the tile's tokens, of which each block of the cluster loads
+// one half and sends it to both. While the tensor cores work on a batch of steps, a consumer unpacks the next. The
+// second consumer begins a slice later than the first, so that one multiplies while the other writes outputs.
 #pragma once
 #include "fragment.cuh"
 #include "hopper.cuh"
+#include "row_factor.hpp"
 #include "wide.hpp"
 
 namespace bq::cuda {
 
-inline constexpr int wide_cluster = 2;
-
-template <any_format F, int Groups, int Tokens>
+template <any_format F>
 struct wide_plan {
+  static constexpr int most_tokens = wide_widths[0], batch = 2;        // steps that are unpacked at a time
   static constexpr int chunks = 4, chunk_steps = tile_steps / chunks;  // of a tile, 64 columns each
   static constexpr int parts = float_format<F> ? chunks : 1;           // pieces in which a tile arrives
   static constexpr int part_bytes = tile<F>::bytes / parts, item_bytes = 4 * part_bytes;
   static constexpr int staged_bytes = fragments<F>::staged_bytes, item_staged_bytes = 4 * staged_bytes;
-  static constexpr int stage_bytes = Tokens * 128;
-  static constexpr int threads = 128 * (Groups + 1);
+  static constexpr int stage_bytes = most_tokens * 128;
+  static constexpr int groups = wide_groups, threads = 128 * (groups + 1);
   static constexpr int left = 226 * 1024 - 512;
   static constexpr int items = [] {
-    const int fit = (left - 5 * stage_bytes) / (Groups * (item_bytes + item_staged_bytes));
+    const int fit = (left - 5 * stage_bytes) / (groups * (item_bytes + item_staged_bytes));
     return fit > 4 ? 4 : fit;
   }();
   static constexpr int stages = [] {
-    const int fit = (left - Groups * items * (item_bytes + item_staged_bytes)) / stage_bytes;
+    const int fit = (left - groups * items * (item_bytes + item_staged_bytes)) / stage_bytes;
     return fit > 8 ? 8 : fit;
   }();
   static_assert(items >= 2 && stages >= 4);
   static constexpr int items_at = stages * stage_bytes;
-  static constexpr int staged_at = items_at + Groups * items * item_bytes;
-  static constexpr int barriers_at = staged_at + Groups * items * item_staged_bytes;
-  static constexpr int shared_bytes = 1024 + barriers_at + 8 * (2 * stages + 3 * Groups * items);
+  static constexpr int staged_at = items_at + groups * items * item_bytes;
+  static constexpr int barriers_at = staged_at + groups * items * item_staged_bytes;
+  static constexpr int shared_bytes = 1024 + barriers_at + 8 * (2 * stages + 3 * groups * items);
 };
 
 // Where in a ring a thread is: the index, and the parity that barriers have once this round is complete.
@@ -61,11 +62,28 @@ __device__ __forceinline__ void for_each_batch(Visit visit) {
   (std::make_integer_sequence<int, Count>{});
 }
 
-template <any_format F, int Groups, int Tokens, int Batch>
+// Tile t of all: its first tile of 16 rows and its first token.
+struct wide_tile {
+  int row_tile, token, width;
+
+  __device__ __forceinline__ wide_tile(const wide_call& c, int t) {
+    const int before = c.parts[0].strips * c.parts[0].tiles;
+    const bool late = t >= before;
+    const wide_part& part = c.parts[late];
+    const int i = t - (late ? before : 0), per_block = part.strips * part.block, block = i / per_block * part.block;
+    const int tiles = min(part.block, part.tiles - block), in_block = i % per_block;
+    row_tile = (in_block / tiles + (late ? c.parts[0].strips : 0)) * wide_strip_tiles;
+    token = (block + in_block % tiles) * part.width;
+    width = part.width;
+  }
+};
+
+template <any_format F>
 __device__ __forceinline__ void wide_block(const wide_call& c) {
   using namespace hopper;
   launch_dependents();
-  using P = wide_plan<F, Groups, Tokens>;
+  using P = wide_plan<F>;
+  constexpr int Groups = P::groups, Batch = P::batch;
   static_assert(Groups == 2);  // as many as warps that stage scales
   extern __shared__ unsigned char raw[];
   const std::uint32_t base = (shared_address(raw) + 1023) / 1024 * 1024;
@@ -89,11 +107,12 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
   }
   cluster_sync();
 
-  const int tokens = c.x.tokens, token_tiles = (tokens + Tokens - 1) / Tokens;
-  const int cluster_row_tiles = wide_cluster * Groups * 4;
-  const int count = (c.row_tiles + cluster_row_tiles - 1) / cluster_row_tiles * token_tiles;
+  const int tokens = c.x.tokens;
+  const int count = c.parts[0].strips * c.parts[0].tiles + c.parts[1].strips * c.parts[1].tiles;
   const int clusters = gridDim.x / wide_cluster, first = blockIdx.x / wide_cluster;
-  const auto row_tile_of = [&](int t, int g) { return ((t / token_tiles * wide_cluster + rank) * Groups + g) * 4; };
+  const auto row_tile_of = [&](const wide_tile& t, int g) {
+    return t.row_tile + (rank * Groups + g) * wide_group_tiles;
+  };
 
   if (group == Groups) {
     give_registers<40>();
@@ -104,7 +123,7 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
         ring_place place{0, 1};
         const std::uint32_t ring = base + P::items_at + g * P::items * P::item_bytes + lane % 4 * P::part_bytes;
         for (int t = first; t < count; t += clusters) {
-          const int at = row_tile_of(t, g), n = min(max(c.row_tiles - at, 0), 4);
+          const int at = row_tile_of(wide_tile(c, t), g), n = min(max(c.row_tiles - at, 0), 4);
           const unsigned char* from = c.tiles + std::int64_t{at + lane % 4} * c.col_tiles * tile<F>::bytes;
           for (int left = c.col_tiles * P::parts; left > 0; --left) {
             const std::uint32_t i = g * P::items + place.at;
@@ -120,12 +139,12 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
     } else if (role == 1) {  // activations
       if (lane == 0) {
         wait_for_predecessors();
-        constexpr int half = Tokens / 8 / wide_cluster;
         const int groups8 = (tokens + 7) / 8;
         ring_place place{0, 1};
         for (int t = first; t < count; t += clusters) {
-          const int at = t % token_tiles * (Tokens / 8), here = min(Tokens / 8, groups8 - at);
-          const int mine = min(max(here - half * rank, 0), half);
+          const wide_tile tile(c, t);
+          const int at = tile.token / 8, here = min(tile.width / 8, groups8 - at), half = (here + 1) / wide_cluster;
+          const int mine = rank == 0 ? half : here - half;
           const unsigned char* from = c.x.values + std::int64_t{at + half * rank} * 1024;
           for (int left = c.col_tiles * P::chunks; left > 0; --left) {
             barrier_wait(empty_b + 8 * place.at, place.parity);
@@ -143,7 +162,7 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
       const int g = role - 2;
       ring_place place;
       for (int t = first; t < count; t += clusters) {
-        const int at = row_tile_of(t, g);
+        const int at = row_tile_of(wide_tile(c, t), g);
         float f[4][2];
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
@@ -175,9 +194,10 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
     const unsigned char* my_staged =
         shared + P::staged_at + group * P::items * P::item_staged_bytes + warp % 4 * P::staged_bytes;
     ring_place item, stage;
-    int done = -1;  // the stage before, until it is given back
+    bool ready = false;  // whether the stage is known to be full
+    int done = -1;       // the stage before, until it is given back
     std::uint32_t a[2][Batch][4];
-    float work[Tokens / 2], total[Tokens / 2], f[2] = {1, 1};
+    float work[P::most_tokens / 2], total[P::most_tokens / 2], f[2] = {1, 1};
 
     // A operands of a batch of steps of the current slice.
     const auto unpack = [&]<int Step>(std::integral_constant<int, Step>) {
@@ -197,39 +217,37 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
         item.next(P::items);
       }
     };
-    const auto row_of = [&](int t) { return std::int64_t{row_tile_of(t, group) + warp % 4} * tile_rows + lane / 4; };
+    const auto first_row_of = [&](const wide_tile& t) { return (row_tile_of(t, group) + warp % 4) * tile_rows; };
     const auto take_factors = [&](int t) {
-      const std::int64_t row = row_of(t);
+      const int row = first_row_of(wide_tile(c, t)) + lane / 4;
       const bool there = row < c.row_tiles * tile_rows;
       f[0] = there ? c.factors[row] : 1.0f;
       f[1] = there ? c.factors[row + 8] : 1.0f;
     };
-    if (left > 0) {
-      take_factors(first);
-      unpack(std::integral_constant<int, 0>{});
-    }
-    for (int t = first; t < count; t += clusters) {
+    const auto multiply = [&]<int Tokens>(std::integral_constant<int, Tokens>, int t) {
 #pragma unroll
-      for (int i = 0; i < Tokens / 2; ++i) total[i] = 0;
-      const float undo[2] = {1.0f / f[0], 1.0f / f[1]};
+      for (int i = 0; i < Tokens / 2; ++i) total[i] = work[i] = 0;  // work: so that it is not kept from tile to tile
       for (int section = 0; section < c.col_tiles; section += section_tiles) {
         for (int slice = section; slice < min(section + section_tiles, c.col_tiles); ++slice) {
           --left;
           for_each_batch<tile_steps / Batch>([&]<int B>(std::integral_constant<int, B>) {
             constexpr int step = B * Batch, in_chunk = step % P::chunk_steps;
-            if (in_chunk == 0) barrier_wait(full_b + 8 * stage.at, stage.parity);
+            if (in_chunk == 0 && !ready) barrier_wait(full_b + 8 * stage.at, stage.parity);
             const std::uint64_t b = hopper::operand(base + stage.at * P::stage_bytes) + 2 * in_chunk;
             products_begin();
 #pragma unroll
-            for (int i = 0; i < Batch; ++i) product(work, a[B % 2][i], b + 2 * i, step + i > 0 ? 1 : slice != section);
-            products_commit();
-            products_wait<1>();
-            if constexpr (in_chunk == 0) {
-              if (done >= 0 && lane < wide_cluster) barrier_arrive_at(empty_b + 8 * done, lane);
+            for (int i = 0; i < Batch; ++i) {
+              product<Tokens>(work, a[B % 2][i], b + 2 * i, step + i > 0 ? 1 : slice != section);
             }
+            products_commit();
             if constexpr (in_chunk + Batch == P::chunk_steps) {
               done = stage.at;
               stage.next(P::stages);
+              ready = barrier_test(full_b + 8 * stage.at, stage.parity);
+            }
+            products_wait<1>();
+            if constexpr (in_chunk == 0) {
+              if (done >= 0 && lane < wide_cluster) barrier_arrive_at(empty_b + 8 * done, lane);
             }
             if constexpr (step + Batch < tile_steps) {
               unpack(std::integral_constant<int, step + Batch>{});
@@ -240,63 +258,82 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
           });
         }
         products_wait<0>();
-        hold(work);
+        hold<Tokens / 2>(work);
 #pragma unroll
         for (int i = 0; i < Tokens / 2; ++i) total[i] += work[i];
       }
-      if (P::parts == 1 && left > 0) take_factors(t + clusters);
+    };
+    const auto write = [&]<int Tokens>(std::integral_constant<int, Tokens>, const wide_tile& tile) {
       // A lane fetches every 32nd factor: one after the other, each would wait for the second-level cache.
-      float factor[(Tokens + 31) / 32];
-      const int tile_token = t % token_tiles * Tokens;
+      float factor[(Tokens + 31) / 32], undo[2];
+      const int row = first_row_of(tile) + lane / 4, rows = static_cast<int>(c.rows) - row;
 #pragma unroll
       for (int i = 0; i < (Tokens + 31) / 32; ++i) {
-        factor[i] = c.x.factors[min(tile_token + 32 * i + lane, tokens - 1)];
+        factor[i] = c.x.factors[min(tile.token + 32 * i + lane, tokens - 1)];
       }
-      const std::int64_t row = row_of(t);
-      const bool there[2] = {row < c.rows, row + 8 < c.rows};
-      const int token0 = tile_token + lane % 4 * 2;
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        undo[i] = 8 * i < rows ? power_of_two(normalising_exponent(c.factors[row + 8 * i])) : 0.0f;
+      }
+      const int token0 = tile.token + lane % 4 * 2, here = rows > 0 ? tokens - token0 : 0;
       float* to = c.y + token0 * c.rows + row;
 #pragma unroll
       for (int i = 0; i < Tokens / 4; ++i) {
         const int in_tile = i / 2 * 8 + i % 2;
         const float mine = __shfl_sync(~0u, factor[in_tile / 32], in_tile % 32 + lane % 4 * 2);
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          const float sum = total[i / 2 * 4 + i % 2 + 2 * half];
-          if (there[half] && token0 + in_tile < tokens) __stcs(to + 8 * half, sum * 0x1p24f * undo[half] * mine);
+        const float* sums = total + i / 2 * 4 + i % 2;
+        if (in_tile < here) {
+          __stcs(to, sums[0] * 0x1p24f * undo[0] * mine);
+          if (rows > 8) __stcs(to + 8, sums[2] * 0x1p24f * undo[1] * mine);
         }
         to += i % 2 == 0 ? c.rows : 7 * c.rows;
       }
+    };
+    if (left > 0) {
+      if (P::parts > 1) take_factors(first);
+      unpack(std::integral_constant<int, 0>{});
+    }
+    for (int t = first; t < count; t += clusters) {
+      const wide_tile tile(c, t);
+      [&]<std::size_t... I>(std::index_sequence<I...>) {
+        const auto run = [&](auto tokens_of_tile) {
+          multiply(tokens_of_tile, t);
+          write(tokens_of_tile, tile);
+        };
+        ((tile.width == wide_widths[I] ? run(std::integral_constant<int, wide_widths[I]>{}) : void()), ...);
+      }
+      (std::make_index_sequence<wide_widths.size()>{});
     }
   }
   cluster_sync();
 }
 
-template <any_format F, int Groups, int Tokens, int Batch>
-__global__ void __launch_bounds__(128 * (Groups + 1), 1) wide(const __grid_constant__ wide_call c) {
+template <any_format F>
+__global__ void __launch_bounds__(wide_plan<F>::threads, 1) wide(const __grid_constant__ wide_call c) {
   [&]<bool There>(std::bool_constant<There>) {
-    if constexpr (There) wide_block<F, Groups, Tokens, Batch>(c);
+    if constexpr (There) wide_block<F>(c);
   }(std::bool_constant<hopper::present>{});
 }
 
 template <any_format F>
 void wide_kernels<F>::launch(const device_matrix::contents& w, const prepared& x, float* y, stream s) {
   if constexpr (!activation_format<F>) {  // no matrix has one: transfer::upload
-    constexpr int groups = 2, tokens = 176, batch = 2;
-    using plan = wide_plan<F, groups, tokens>;
+    using plan = wide_plan<F>;
     int device = 0, multiprocessors = 0;
     check(cudaGetDevice(&device), "cudaGetDevice");
     check(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device), "cudaDeviceGetAttribute");
-    const std::int64_t tiles = ceil_div(w.row_tiles, wide_cluster * groups * 4) * ceil_div(x.tokens, tokens);
-    const auto clusters = static_cast<int>(std::min<std::int64_t>(tiles, multiprocessors / wide_cluster));
+    const int clusters = std::max(1, multiprocessors / wide_cluster);
+    const wide_parts parts = divide_wide(w.row_tiles, x.tokens, w.cols, clusters);
+    const int tiles = parts[0].strips * parts[0].tiles + parts[1].strips * parts[1].tiles;
     const wide_call call{.tiles = w.tiles.get(),
                          .factors = w.factors.get(),
                          .x = x,
                          .y = y,
                          .rows = w.rows,
                          .row_tiles = static_cast<int>(w.row_tiles),
-                         .col_tiles = static_cast<int>(w.col_tiles)};
-    const auto kernel = wide<F, groups, tokens, batch>;
+                         .col_tiles = static_cast<int>(w.col_tiles),
+                         .parts = parts};
+    const auto kernel = wide<F>;
     const std::initializer_list<std::int64_t> sizes{w.rows, w.cols, x.tokens};
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, plan::shared_bytes), "wide product",
           sizes);
@@ -306,7 +343,7 @@ void wide_kernels<F>::launch(const device_matrix::contents& w, const prepared& x
     attributes[1].id = cudaLaunchAttributeClusterDimension;
     attributes[1].val.clusterDim = {wide_cluster, 1, 1};
     cudaLaunchConfig_t config{};
-    config.gridDim = dim3(static_cast<unsigned>(wide_cluster * clusters));
+    config.gridDim = dim3(static_cast<unsigned>(wide_cluster * std::min(clusters, tiles)));
     config.blockDim = dim3(plan::threads);
     config.dynamicSmemBytes = plan::shared_bytes;
     config.stream = s;
