@@ -7,9 +7,19 @@
 
 namespace bq::cpu {
 
-// How far ahead of interleaved weights prefetches run, a block's lines at a time: the hardware's prefetchers take such
-// bursts up, and neither single lines among the arithmetic nor the loads themselves.
+// How far ahead of interleaved weights prefetches run.
 inline constexpr int prefetch_distance = 8192;
+
+// Asks for the lines from p to `end`, and returns the first beyond them. The hardware's prefetcher knows a stream by
+// the address of the instruction that reads it, and a kernel reads by hundreds of them: so that it keeps up with the
+// memory, all lines are asked for by this one, in order, a few at a time between the arithmetic. Internal and const:
+// callers keep their registers, and what they have loaded.
+[[gnu::noinline, gnu::const]] static const unsigned char* prefetch_until(const unsigned char* p,
+                                                                         const unsigned char* end) noexcept {
+#pragma GCC unroll 1
+  for (; p < end; p += 64) __builtin_prefetch(p);
+  return p;
+}
 
 // One group of V::lanes rows and `Tokens` tokens, while the columns pass by.
 template <class V, coded_format F, int Tokens, int Planes>
@@ -22,12 +32,15 @@ class matvec_lanes {
   static constexpr int block_runs = F::block_size / run;
 
  public:
-  BQ_HD matvec_lanes() {
+  // next: the first line to prefetch.
+  BQ_HD explicit matvec_lanes(const unsigned char* next) : next_(next) {
     for (int t = 0; t < Tokens; ++t) y_[t] = reals(0.0f);
   }
 
-  // The stretch of panel_cols columns that comes next.
-  BQ_HD void stretch(const activations& x, const prologue<kind, Planes>* of, std::int64_t panel) {
+  // The stretch of panel_cols columns that comes next, and what is to be prefetched meanwhile.
+  BQ_HD void stretch(const activations& x, const prologue<kind, Planes>* of, std::int64_t panel,
+                     const unsigned char* ahead) {
+    ahead_ = ahead;
     for (std::int64_t t = 0; t < Tokens; ++t) {
       const std::int64_t token = std::min(t, x.tokens - 1);
       of_[t] = of + panel * x.tokens + token;
@@ -52,9 +65,17 @@ class matvec_lanes {
   BQ_HD reals y(int t) const { return y_[t]; }
 
  private:
+  // What belongs to the first `runs` runs of the stretch.
+  BQ_HD void prefetch(int runs) {
+    constexpr int bytes = V::lanes * sizeof(typename F::block);
+    next_ = prefetch_until(next_, ahead_ + runs * bytes / block_runs);
+    asm volatile("" : "+r"(next_));  // here, and not where the result is used
+  }
+
   // Run i of the block, run r of the stretch: its parts' integer sums, f(part, token, sum).
   template <class S, class Each>
   BQ_HD void sums_of_run(const S& s, int i, int r, const Each& f) {
+    prefetch(r + 1);
     ints sum[parts][Planes][Tokens];
 #pragma GCC unroll 8
     for (int part = 0; part < parts; ++part) {
@@ -141,6 +162,7 @@ class matvec_lanes {
   reals y_[Tokens];
   const std::int8_t* codes_[Tokens];
   const prologue<kind, Planes>* of_[Tokens];
+  const unsigned char *next_, *ahead_ = nullptr;
 };
 
 // `count` rows at w times the tokens of x, Tokens at most: y [tokens, stride].
@@ -152,22 +174,18 @@ void matvec(const unsigned char* w, bool interleaved, std::int64_t row_bytes, st
   constexpr int stretch_bytes = panel_cols / F::block_size * bytes;
   const std::int64_t apart = interleaved ? (row_bytes + 3) / 4 * 4 : row_bytes;
   alignas(64) unsigned char buffer[(stretch_bytes + 3) / 4 * 4 * lanes];
-  for (std::int64_t row = 0; row < count; row += lanes) {
+  // Of separate rows, the next ones in file order.
+  const unsigned char* ahead = w + (interleaved ? prefetch_distance : lanes * apart);
+  for (std::int64_t row = 0; row < count; row += lanes, ahead += lanes * apart) {
     const std::int64_t here = std::min<std::int64_t>(lanes, count - row);
     const unsigned char* rows[lanes];  // the last row stands in for those beyond it
     for (std::int64_t i = 0; i < lanes; ++i) rows[i] = w + (row + (interleaved ? 0 : std::min(i, here - 1))) * apart;
-    matvec_lanes<V, F, Tokens, Planes> sums;
+    matvec_lanes<V, F, Tokens, Planes> sums(ahead);
     for (std::int64_t at = 0; at < row_bytes; at += stretch_bytes) {
       const int blocks = static_cast<int>(std::min<std::int64_t>(stretch_bytes, row_bytes - at) / bytes);
       const unsigned char* words = words_of<V>(rows, interleaved, at, blocks * bytes, buffer);
-      sums.stretch(x, of, at / stretch_bytes);
-      // What one stream of loads finds in the first-level cache; of separate rows, the next group in file order.
-      const unsigned char* next = interleaved ? words + prefetch_distance : w + (row + lanes) * apart + at * lanes;
-      for_blocks<V, F>(words, blocks, [&](const auto& s, int b) {
-#pragma GCC unroll 1
-        for (int i = 0; i < lanes * bytes; i += 64) __builtin_prefetch(next + b * lanes * bytes + i);
-        sums.block(s, b);
-      });
+      sums.stretch(x, of, at / stretch_bytes, ahead + at * lanes);
+      for_blocks<V, F>(words, blocks, [&](const auto& s, int b) { sums.block(s, b); });
     }
     for (int t = 0; t < Tokens && t < x.tokens; ++t) {
       alignas(64) float lane[lanes];

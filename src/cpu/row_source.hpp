@@ -28,6 +28,14 @@ struct row_reads : word_access<Self> {
     return V::as_reals(V::select(V::equal(exponent, 0u), small, V::select(V::equal(x, 0x7fu), words(0u), normal)));
   }
 
+  // A look-up in a register where the instruction set has one of 16 words.
+  BQ_HD words spread(int offset, int w) const {
+    if constexpr (requires(words v) { V::spread(v); })
+      return V::spread(self().load(offset) >> (4 * w));
+    else
+      return word_access<Self>::spread(offset, w);
+  }
+
   BQ_HD static reals signed_byte(words w, int index) { return V::signed_byte_to_reals(w, index & 3); }
   BQ_HD static reals unsigned_byte(words w, int index) { return V::to_reals(w >> (8 * (index & 3)) & 0xffu); }
   BQ_HD static words lookup(words index, const codebook16& table) { return V::lookup(index, table); }

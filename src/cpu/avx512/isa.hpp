@@ -89,6 +89,13 @@ struct isa {
     return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(entries), index);
   }
 
+  // The lowest four bits of a lane, each as a byte.
+  BQ_HD static words spread(words v) {
+    return _mm512_permutexvar_epi32(
+        v, _mm512_setr_epi32(0, 0x1, 0x100, 0x101, 0x10000, 0x10001, 0x10100, 0x10101, 0x1000000, 0x1000001, 0x1000100,
+                             0x1000101, 0x1010000, 0x1010001, 0x1010100, 0x1010101));
+  }
+
   // table[index], of 16 entries.
   BQ_HD static reals lookup(const float* table, ints index) {
     return _mm512_permutexvar_ps(index, _mm512_loadu_ps(table));
