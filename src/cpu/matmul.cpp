@@ -26,7 +26,7 @@ namespace {
 // Of a strip: the outputs for the most stay in the second-level cache, with the fewest the weights' unpacking still
 // counts little.
 constexpr std::int64_t most_tokens = 512, fewest_tokens = 128;
-constexpr std::int64_t rows_per_matvec = 64;
+constexpr std::int64_t rows_per_matvec = 32;
 constexpr std::int64_t tokens_per_preparation = 64;
 constexpr int most_strip_rows = 64;
 
@@ -208,7 +208,7 @@ struct workspace::contents {
       tasks += products.emplace_back(p.w, x, p.y.data(), size, isa, sums).tasks();
     }
     prepare(x, options.threads);
-    for_each_task(options.threads, tasks, [&](std::size_t i) {
+    for_each_task_in_walks(options.threads, tasks, [&](std::size_t i) {
       auto task = static_cast<std::int64_t>(i);
       auto p = products.begin();
       for (; task >= p->tasks(); ++p) task -= p->tasks();
