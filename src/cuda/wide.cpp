@@ -16,6 +16,8 @@ bool takes_wide(std::int64_t tokens) {
   return major == 9 && minor == 0;
 }
 
+// Narrower tiles than the list's would cost as much as its narrowest: as measured, a consumer takes about 150 clocks
+// for a step of 16 columns of 64 rows, even when the tensor cores need fewer.
 wide_parts divide_wide(std::int64_t row_tiles, std::int64_t tokens, std::int64_t cols, int clusters) {
   constexpr std::int64_t between_tiles = 16;                     // what the end of a tile costs, in tokens
   constexpr std::int64_t cached_bytes = std::int64_t{16} << 20;  // of activations, beside weights and outputs

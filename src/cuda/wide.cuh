@@ -100,7 +100,7 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
     }
     for (int i = 0; i < Groups * P::items; ++i) {
       barrier_init(full_a + 8 * i, 1);
-      barrier_init(ready_a + 8 * i, 1);
+      barrier_init(ready_a + 8 * i, 32);
       barrier_init(empty_a + 8 * i, 4);
     }
     barriers_ready();
@@ -178,8 +178,7 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
             fragments<F>::stage(shared + P::items_at + i * P::item_bytes + k * tile<F>::bytes, lane, f[k][0], f[k][1],
                                 shared + P::staged_at + i * P::item_staged_bytes + k * P::staged_bytes);
           }
-          __syncwarp();
-          if (lane == 0) barrier_arrive(ready_a + 8 * i);
+          barrier_arrive(ready_a + 8 * i);
           place.next(P::items);
         }
       }

@@ -1,5 +1,6 @@
 // Products of many tokens on the GPU, for every format, at shapes around the tiles of src/cuda/wide.cuh: they agree
 // with f64, and every token has the bits that it has in a batch of at most 64 and in repeated runs.
+#include "src/cuda/wide.hpp"
 #include "oracle.hpp"
 
 TEST_CASE_TEMPLATE_DEFINE("many tokens at once have the bits of few at a time", F, many_of) {
@@ -32,3 +33,29 @@ TEST_CASE_TEMPLATE_DEFINE("many tokens at once have the bits of few at a time", 
   }
 }
 TEST_CASE_TEMPLATE_APPLY(many_of, bq::all_formats);
+
+TEST_CASE("the division of a product of many tokens covers it, and ends no later than tiles of one width") {
+  constexpr int clusters = 66;
+  for (const std::int64_t row_tiles : {1, 16, 17, 256, 896, 8016}) {
+    for (const std::int64_t tokens : {65, 127, 128, 177, 512, 1000, 4096, 100000}) {
+      CAPTURE(row_tiles);
+      CAPTURE(tokens);
+      const auto strips = bq::cuda::ceil_div(row_tiles, bq::cuda::wide_strip_tiles);
+      std::int64_t covered = 0, rounds = 0, all = 0, time = 0;
+      for (const bq::cuda::wide_part& p : bq::cuda::divide_wide(row_tiles, tokens, 4096, clusters)) {
+        covered += p.strips;
+        if (p.strips == 0) continue;
+        CHECK(p.tiles == bq::cuda::ceil_div(tokens, p.width));
+        CHECK((p.block >= 1 && p.block <= p.tiles));
+        all += std::int64_t{p.strips} * p.tiles;
+        const auto until = bq::cuda::ceil_div(all, clusters);
+        time += (until - rounds) * (p.width + 16);
+        rounds = until;
+      }
+      CHECK(covered == strips);
+      for (const int width : bq::cuda::wide_widths) {
+        CHECK(time <= bq::cuda::ceil_div(strips * bq::cuda::ceil_div(tokens, width), clusters) * (width + 16));
+      }
+    }
+  }
+}
