@@ -23,7 +23,8 @@ TEST_CASE_TEMPLATE_DEFINE("products agree with f64, and their bits do not depend
     constexpr std::int64_t block = F::block_size;
     const std::int64_t shapes[][2] = {{1, block},         {17, 3 * block}, {40, 1024},
                                       {15, 1024 + block}, {2120, 256},     {33, 5120 / block * block}};
-    for (const auto& [rows, cols] : shapes) {
+    for (const auto& shape : shapes) {
+      const std::int64_t rows = shape[0], cols = shape[1];
       CAPTURE(rows);
       CAPTURE(cols);
       const weights w = make_weights<F>(rows, cols, static_cast<unsigned>(rows));
