@@ -1,7 +1,7 @@
-// What GPUs there are.
-#include <cuda_runtime_api.h>
+// What GPUs there are, and what products need to know of the current one.
+#include <algorithm>
 
-#include "blockquant/cuda.hpp"
+#include "device_matrix.hpp"
 
 namespace bq::cuda {
 
@@ -10,6 +10,21 @@ int device_count() noexcept {
   if (cudaGetDeviceCount(&count) == cudaSuccess) return count;
   cudaGetLastError();  // having no GPU must not surface as the error of a later call
   return 0;
+}
+
+product_device current_product_device() {
+  int device = 0, multiprocessors = 0, per_multiprocessor = 0, per_block = 0, reserved = 0, major = 0;
+  check(cudaGetDevice(&device), "cudaGetDevice");
+  const auto ask = [&](int& value, cudaDeviceAttr what) {
+    check(cudaDeviceGetAttribute(&value, what, device), "cudaDeviceGetAttribute");
+  };
+  ask(multiprocessors, cudaDevAttrMultiProcessorCount);
+  ask(per_multiprocessor, cudaDevAttrMaxSharedMemoryPerMultiprocessor);
+  ask(per_block, cudaDevAttrMaxSharedMemoryPerBlockOptin);
+  ask(reserved, cudaDevAttrReservedSharedMemoryPerBlock);
+  ask(major, cudaDevAttrComputeCapabilityMajor);
+  const int half = per_multiprocessor / 2 - reserved;
+  return {multiprocessors, major >= 9 ? std::min(per_block, half) : per_block, major >= 9};
 }
 
 }  // namespace bq::cuda

@@ -6,8 +6,17 @@
 
 namespace bq::cuda {
 
+// What launches depend on; asked for once, when weights are uploaded.
+struct product_device {
+  int multiprocessors;
+  int shared_bytes;   // for one thread block, so that the next kernel's can be there too
+  bool starts_early;  // has programmatic dependent launch (launch.hpp)
+};
+product_device current_product_device();
+
 struct device_matrix::contents {
   type id;
+  product_device device;
   std::int64_t rows, cols;
   std::int64_t row_tiles, col_tiles, tile_bytes;
   device_array<unsigned char> tiles;  // [row_tiles][col_tiles][tile_bytes]

@@ -13,6 +13,7 @@
 // once. Scales that are products (K formats) are rounded to f16 before; F16 weights enter as they are,
 // BF16 and F32 as round_f16(weight * f * 2^-24). f16 rounds in absolute steps of 2^-24 below 2^-14.
 #pragma once
+#include <type_traits>
 #include <utility>
 
 #include "arch.cuh"
@@ -93,11 +94,10 @@ struct fragments {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       if constexpr (coded_format<F>) {
-        const std::uint32_t codes = lane_codes<F>(words_, tile_, lane_, half, Step);
         const __half2 pair = half2_of(staged_pair<Step>(lane_ / 4 + 8 * half));
-        const __half2 scale = __low2half2(pair), bias = __high2half2(pair);
-        a[half] = bits_of(__hfma2(half2_of(__byte_perm(codes, 0, 0x4140)), scale, bias));
-        a[half + 2] = bits_of(__hfma2(half2_of(__byte_perm(codes, 0, 0x4342)), scale, bias));
+        const code_pairs codes(lane_codes<F>(words_, tile_, lane_, half, Step), __low2half2(pair));
+        a[half] = bits_of(__hfma2(codes.first, codes.scale, __high2half2(pair)));
+        a[half + 2] = bits_of(__hfma2(codes.second, codes.scale, __high2half2(pair)));
       } else {
         const unsigned char* at = tile_ + tile<F>::position(8 * half, Step * step_cols, 0) + lane_ * 16;
         load_floats(at, factor_[half] * code_unit, a[half], a[half + 2]);
@@ -116,6 +116,24 @@ struct fragments {
     using type = lane_words<G>;
   };
 
+  // Codes as f16 subnormals, in pairs of columns, and the scale that goes with them: codes in place are larger by a
+  // power of two, and the scale smaller. (Where that rounds, weights differ from -M by less than f16 can tell.)
+  struct code_pairs {
+    __half2 first, second, scale;
+    template <class Codes>
+    __device__ __forceinline__ code_pairs(const Codes& c, __half2 s) : scale(s) {
+      if constexpr (std::is_same_v<Codes, codes_in_place> && F::group > step_cols) {
+        const std::uint32_t even = (c.mask & 0x00ff00ffu) << c.shift;
+        first = half2_of(c.word & even);
+        second = half2_of(c.word >> 8 & even);
+        if (c.shift > 0) scale = __hmul2(s, half2_of((15u - static_cast<std::uint32_t>(c.shift)) * 0x04000400u));
+      } else {
+        const std::uint32_t bytes = c;
+        first = half2_of(__byte_perm(bytes, 0, 0x4240));
+        second = half2_of(__byte_perm(bytes, 0, 0x4341));
+      }
+    }
+  };
   static constexpr float code_unit = 0x1p-24f;  // codes become f16 subnormals
 
   // (S, -M) of `Share` groups whose scales are bytes, two groups at a time: a byte b beside 0x64 is the f16 1024 + b.

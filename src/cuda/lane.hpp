@@ -1,16 +1,20 @@
 // What one lane of a warp reads of a tile in shared memory (tile.hpp): the formats' own unpack code over it gives the
-// four code bytes that the lane owes to each step of 16 columns.
+// four codes that the lane owes to each step of 16 columns.
 //
 // A lane's word of step s is word 4s + lane % 4 of its row. The source is asked for word 4s and adds lane % 4 itself:
 // in a plane of codes that is one of the lane's own words, loaded 16 bytes at a time; the motions whose shifts or
-// offsets depend on lane % 4 (bits of 32 weights in one number, planes of fewer than four words) are overridden. Host
-// and device.
+// offsets depend on lane % 4 (bits of 32 weights in one number, planes of fewer than four words) are overridden. Words
+// keep the tile's order of bytes: codes 0, 2, 1, 3. Host and device.
 #pragma once
 #include <utility>
 
 #include "tile.hpp"
 
 namespace bq::cuda {
+
+BQ_HD std::uint32_t swap_middle(std::uint32_t word) {
+  return (word & 0xff0000ffu) | (word & 0xff00u) << 8 | (word >> 8 & 0xff00u);
+}
 
 // One block of one row of a tile: single units, aligned.
 template <coded_format F>
@@ -91,6 +95,13 @@ struct lane_words {
   static constexpr int piece_of = tile<F>::piece_words(F::planes()[P]);
 };
 
+// Four codes that are still where they were in a word: bits Bits << shift of each byte.
+struct codes_in_place {
+  std::uint32_t word, mask;  // of a byte's lowest bits, in all four
+  int shift;
+  BQ_HD operator std::uint32_t() const { return word >> shift & mask; }
+};
+
 // The codes of one block of row lane / 4 + 8 * half. `w`, and so every offset, is known when compiling.
 template <coded_format F>
 struct lane_source : word_access<lane_source<F>> {
@@ -104,23 +115,26 @@ struct lane_source : word_access<lane_source<F>> {
 
   BQ_HD std::uint32_t load(int offset) const {
     const int i = lane_words<F>::index(half, block, offset);
-    return i >= 0 ? words.word[i] : unit_source<F>(tile_bytes, lane / 4 + 8 * half, block).load(offset);
+    return i >= 0 ? words.word[i] : swap_middle(of_row().load(offset));
   }
 
   template <int Bits, int Bytes>
   BQ_HD auto plane(int offset, int w) const {
+    constexpr int plane_words = Bytes / 4, planes = 8 / Bits, piece = 16;
+    constexpr std::uint32_t mask = 0x01010101u * ((1u << Bits) - 1);
     if constexpr (Bytes >= 16) {
-      return word_access<lane_source>::template plane<Bits, Bytes>(offset, w);
+      const int chunk = w / (plane_words * planes), plane = w / plane_words % planes;
+      return codes_in_place{load(offset + chunk * Bytes + 4 * (w % plane_words)), mask, Bits * plane};
     } else {
-      constexpr int plane_words = Bytes / 4, planes = 8 / Bits, piece = 16;
-      constexpr std::uint32_t mask = 0x01010101u * ((1u << Bits) - 1);
       const int chunk = w / (plane_words * planes), quad = w % (plane_words * planes) + lane % 4;
       const int at = tile<F>::position(8 * half, block, offset + chunk * Bytes) + lane / 4 * (4 * piece);
       const auto word = *reinterpret_cast<const std::uint32_t*>(tile_bytes + at + quad % plane_words * piece);
       return word >> (Bits * (quad / plane_words)) & mask;
     }
   }
-  BQ_HD auto spread(int offset, int w) const { return word_access<lane_source>::spread(offset, w + lane % 4); }
+  BQ_HD auto spread(int offset, int w) const {
+    return ((of_row().load(offset) >> 4 * (w + lane % 4) & 0x0fu) * 0x00208041u) & 0x01010101u;
+  }
   template <int Bytes>
   BQ_HD auto trit(int offset, int w) const {
     return word_access<lane_source>::template trit<Bytes>(offset, Bytes >= 16 ? w : w + lane % 4);
@@ -138,19 +152,21 @@ struct lane_source : word_access<lane_source<F>> {
     return block_source::lookup(index, table);
 #endif
   }
+
+ private:
+  BQ_HD unit_source<F> of_row() const { return unit_source<F>(tile_bytes, lane / 4 + 8 * half, block); }
 };
 
-// The four bytes, unsigned, of step s (columns 16 s + 4 (lane % 4) and on) of row lane / 4 + 8 * half: the code, or the
-// codebook's entry + 128. Less code_zero<F> they are the signed codes.
+// The four codes, unsigned, of step s (columns 16 s + 4 (lane % 4) and on) of row lane / 4 + 8 * half: a word of bytes,
+// or codes_in_place; for codebooks the entry + 128. Less code_zero<F> they are the signed codes.
 template <coded_format F>
 inline constexpr int code_zero = has_codebook<F> ? 128 : F::zero;
 
 template <coded_format F>
-BQ_HD std::uint32_t lane_codes(const lane_words<F>& words, const unsigned char* tile_bytes, int lane, int half,
-                               int step) {
+BQ_HD auto lane_codes(const lane_words<F>& words, const unsigned char* tile_bytes, int lane, int half, int step) {
   constexpr int steps = F::block_size / step_cols;
   const lane_source<F> s(words, tile_bytes, lane, half, step / steps);
-  const std::uint32_t codes = F::codes(s, 4 * (step % steps));
+  const auto codes = F::codes(s, 4 * (step % steps));
   if constexpr (has_codebook<F>) {
     return lane_source<F>::lookup(codes, F::codebook()) ^ 0x80808080u;
   } else {

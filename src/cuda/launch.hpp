@@ -16,22 +16,23 @@ inline bool launches_early() {
   return major >= 9;
 }
 
+// early: launches_early(), of the current device.
 template <class... Argument>
-void launch(void (*kernel)(Argument...), int blocks, int threads, int shared_bytes, stream s, const char* name,
-            std::initializer_list<std::int64_t> sizes, std::type_identity_t<Argument>... arguments) {
+void launch(bool early, void (*kernel)(Argument...), int blocks, int threads, int shared_bytes, stream s,
+            const char* name, std::initializer_list<std::int64_t> sizes, std::type_identity_t<Argument>... arguments) {
   if (shared_bytes > 48 << 10) {
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes), name, sizes);
   }
-  cudaLaunchAttribute early{};
-  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  early.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchAttribute programmatic{};
+  programmatic.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  programmatic.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(static_cast<unsigned>(blocks));
   config.blockDim = dim3(static_cast<unsigned>(threads));
   config.dynamicSmemBytes = static_cast<std::size_t>(shared_bytes);
   config.stream = s;
-  config.attrs = &early;
-  config.numAttrs = launches_early() ? 1 : 0;
+  config.attrs = &programmatic;
+  config.numAttrs = early ? 1 : 0;
   check(cudaLaunchKernelEx(&config, kernel, arguments...), name, sizes);
 }
 

@@ -2,7 +2,7 @@
 // the registers, tensor cores multiply (numerics: fragment.cuh).
 //
 // A persistent thread block per multiprocessor takes a range of rows of tiles. Its warps share the range's sections of
-// 1024 columns: a warp's unit is R rows of tiles x one section, whose sums never leave its registers before they are
+// 1024 columns: a warp's unit is one row of tiles x one section, whose sums never leave its registers before they are
 // complete; they then meet in shared memory, where they are added in the order of sections. Weights come through a ring
 // of each warp's own (tile_ring.cuh), which is filled before the kernel waits for its predecessor. Activations are read
 // where they are needed: units at the same time are of one section, so that they come from the first-level cache.
@@ -16,35 +16,41 @@
 
 namespace bq::cuda {
 
+inline constexpr int factor_bytes = tile_rows * static_cast<int>(sizeof(float));
+template <any_format F>
+inline constexpr int matvec_stage_bytes = tile<F>::bytes + factor_bytes;
+
+__device__ __forceinline__ float reciprocal_of_power(float f) {
+  return __uint_as_float(0x7f000000u - __float_as_uint(f));
+}
+
 // The pieces of weights of one warp, in order: of each batch, of each of its units, every slice of 256 columns.
-template <int R>
 struct matvec_walk {
   int last, sections, warps, batch_tiles, batch_sections, col_tiles;  // what does not change
   int tile, section;                                                  // where the batch begins
-  int unit, groups, units;                                            // in the batch
-  int unit_tile, unit_tiles, unit_section, slice, slice_end;          // of the unit
+  int tiles_here, sections_here;                                      // of the batch
+  int unit_tile, unit_section, slice, slice_end;                      // of the unit, in the batch
 
-  __device__ __forceinline__ int tiles_here() const { return min(batch_tiles, last - tile); }
-  __device__ __forceinline__ int sections_here() const { return min(batch_sections, sections - section); }
   __device__ __forceinline__ bool at_end() const { return tile >= last; }
-  __device__ __forceinline__ bool in_batch() const { return unit < units; }
+  __device__ __forceinline__ bool in_batch() const { return unit_section < sections_here; }
 
   __device__ __forceinline__ void start_batch(int warp) {
-    groups = (tiles_here() + R - 1) / R;
-    units = groups * sections_here();
-    unit = warp;
+    tiles_here = min(batch_tiles, last - tile);
+    sections_here = min(batch_sections, sections - section);
+    unit_tile = warp;
+    unit_section = 0;
     start_unit();
   }
   __device__ __forceinline__ void start_unit() {
-    if (!in_batch()) return;
-    unit_section = unit / groups;
-    unit_tile = tile + (unit - unit_section * groups) * R;
-    unit_tiles = min(R, tile + tiles_here() - unit_tile);
+    while (unit_tile >= tiles_here) {
+      unit_tile -= tiles_here;
+      ++unit_section;
+    }
     slice = (section + unit_section) * section_tiles;
     slice_end = min(slice + section_tiles, col_tiles);
   }
   __device__ __forceinline__ void next_unit() {
-    unit += warps;
+    unit_tile += warps;
     start_unit();
   }
   __device__ __forceinline__ void next_batch(int warp) {
@@ -58,10 +64,10 @@ struct matvec_walk {
 };
 
 // N groups of 8 tokens.
-template <any_format F, int N, int R, int Warps, int Blocks>
+template <any_format F, int N, int Warps, int Blocks>
 __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_constant__ matvec_call c) {
   extern __shared__ uint4 shared_memory[];
-  constexpr int stage_bytes = R * tile<F>::bytes, tile_words = tile_cols / 8;  // of four activations each, twice
+  constexpr int stage_bytes = matvec_stage_bytes<F>, tile_words = tile_cols / 8;  // of four activations each, twice
   constexpr int lookahead = 8 / N;  // pairs of steps whose activations are loaded ahead
   const int lane = threadIdx.x % 32, warps = blockDim.x / 32;
   const int warp = __shfl_sync(~0u, threadIdx.x / 32, 0);  // the same in all lanes, for the compiler too
@@ -69,26 +75,28 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
 
   auto* rings = reinterpret_cast<unsigned char*>(shared_memory);
   unsigned char* ring_memory = rings + warp * c.stages * stage_bytes;
-  unsigned char* staged = rings + warps * c.stages * stage_bytes + warp * R * fragments<F>::staged_bytes;
+  unsigned char* staged = rings + warps * c.stages * stage_bytes + warp * fragments<F>::staged_bytes;
   auto* barriers =
-      reinterpret_cast<std::uint64_t*>(rings + warps * (c.stages * stage_bytes + R * fragments<F>::staged_bytes));
+      reinterpret_cast<std::uint64_t*>(rings + warps * (c.stages * stage_bytes + fragments<F>::staged_bytes));
   auto* partial = reinterpret_cast<float*>(barriers + warps * c.stages);
   const int tokens = c.x.tokens, partial_size = tokens * token_stride;
-  float* running = partial + c.batch_tiles * c.batch_sections * partial_size;
+  float* powers = partial + c.batch_tiles * c.batch_sections * partial_size;  // of tokens
+  float* running = powers + most_kernel_tokens;
 
-  const auto range = [&](unsigned block) { return static_cast<int>(std::int64_t{block} * c.row_tiles / gridDim.x); };
-  matvec_walk<R> now{.last = range(blockIdx.x + 1),
-                     .sections = (c.col_tiles + section_tiles - 1) / section_tiles,
-                     .warps = warps,
-                     .batch_tiles = c.batch_tiles,
-                     .batch_sections = c.batch_sections,
-                     .col_tiles = c.col_tiles,
-                     .tile = range(blockIdx.x),
-                     .section = 0};
+  const auto range = [&](int block) { return block * c.block_tiles + min(block, c.longer_blocks); };
+  matvec_walk now{.last = range(static_cast<int>(blockIdx.x) + 1),
+                  .sections = (c.col_tiles + section_tiles - 1) / section_tiles,
+                  .warps = warps,
+                  .batch_tiles = c.batch_tiles,
+                  .batch_sections = c.batch_sections,
+                  .col_tiles = c.col_tiles,
+                  .tile = range(static_cast<int>(blockIdx.x)),
+                  .section = 0};
   if (now.at_end()) return;
   now.start_batch(warp);
-  matvec_walk<R> ahead = now;
+  matvec_walk ahead = now;
 
+  // A unit's first piece brings the factors of its rows along.
   tile_ring<> ring(ring_memory, barriers + warp * c.stages, c.stages, stage_bytes, lane);
   const unsigned char* source = nullptr;
   int slices = 0;  // that the unit ahead still has
@@ -98,41 +106,39 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
         ahead.next_batch(warp);
         if (ahead.at_end()) return;
       }
-      source = c.tiles + (std::int64_t{ahead.unit_tile} * c.col_tiles + ahead.slice) * tile<F>::bytes;
+      const std::int64_t row_tile = ahead.tile + ahead.unit_tile;
+      source = c.tiles + (row_tile * c.col_tiles + ahead.slice) * tile<F>::bytes;
       slices = ahead.slice_end - ahead.slice;
+      ring.begin(stage_bytes);
+      ring.copy(tile<F>::bytes, reinterpret_cast<const unsigned char*>(c.factors + row_tile * tile_rows), factor_bytes);
+    } else {
+      ring.begin(tile<F>::bytes);
     }
-    ring.begin(ahead.unit_tiles * tile<F>::bytes);
-#pragma unroll
-    for (int r = 0; r < R; ++r) {
-      const std::int64_t row = std::int64_t{r} * c.col_tiles * tile<F>::bytes;
-      if (r < ahead.unit_tiles) ring.copy(r * tile<F>::bytes, source + row, tile<F>::bytes);
-    }
+    ring.copy(0, source, tile<F>::bytes);
     ring.end();
     source += tile<F>::bytes;
     if (--slices == 0) ahead.next_unit();
   };
 #pragma unroll 1
   while (!ahead.at_end() && ring.has_room()) request();
-  wait_for_predecessors();
 
   const int token = lane / 4, quad = lane % 4;
+  const unsigned char* x_of[N];  // the lane's activations; lanes without a token compute another's once more
+#pragma unroll
+  for (int j = 0; j < N; ++j) {
+    x_of[j] = c.x.values + std::int64_t{min(8 * j + token, tokens - 1)} * c.x.stride * 2 + quad * 16;
+  }
+  wait_for_predecessors();
+  if (threadIdx.x < tokens) copy_async<4>(powers + threadIdx.x, c.x.factors + threadIdx.x, true);
+  commit_copies();
+
   while (!now.at_end()) {
     for (; now.in_batch(); now.next_unit()) {
-      const int first = now.unit_tile, count = now.unit_tiles, section = now.unit_section;
-      float factor[R][2];
-#pragma unroll
-      for (int r = 0; r < R; ++r) {
-        const float* f = c.factors + (first + min(r, count - 1)) * tile_rows + token;
-        factor[r][0] = f[0];
-        factor[r][1] = f[8];
-      }
       const uint4* x[N];
 #pragma unroll
       for (int j = 0; j < N; ++j) {
-        // Lanes without a token compute another's once more: loads without conditions run ahead of their use.
-        x[j] =
-            reinterpret_cast<const uint4*>(c.x.values + std::int64_t{min(8 * j + token, tokens - 1)} * c.x.stride * 2) +
-            now.slice * tile_words + quad;
+        // Loads without conditions run ahead of their use.
+        x[j] = reinterpret_cast<const uint4*>(x_of[j]) + now.slice * tile_words;
       }
       uint4 b[lookahead][N];
 #pragma unroll
@@ -140,32 +146,26 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
 #pragma unroll
         for (int j = 0; j < N; ++j) b[i][j] = x[j][4 * i];
       }
-      float sum[R][N][4] = {};
-      for (; now.slice < now.slice_end; ++now.slice) {
+      float sum[N][4] = {}, factor[2] = {};
+      for (bool fresh = true; now.slice < now.slice_end; ++now.slice, fresh = false) {
         const unsigned char* weights = ring_memory + ring.wait();
         __syncwarp();
-#pragma unroll
-        for (int r = 0; r < R; ++r) {
-          fragments<F>::stage(weights + r * tile<F>::bytes, lane, factor[r][0], factor[r][1],
-                              staged + r * fragments<F>::staged_bytes);
+        if (fresh) {
+          const auto* f = reinterpret_cast<const float*>(weights + tile<F>::bytes) + token;
+          factor[0] = f[0];
+          factor[1] = f[8];
         }
+        fragments<F>::stage(weights, lane, factor[0], factor[1], staged);
         __syncwarp();
-        fragments<F> operands[R];
-#pragma unroll
-        for (int r = 0; r < R; ++r) {
-          operands[r].open(weights + r * tile<F>::bytes, staged + r * fragments<F>::staged_bytes, lane, factor[r][0],
-                           factor[r][1]);
-        }
+        fragments<F> operand;
+        operand.open(weights, staged, lane, factor[0], factor[1]);
         for_each_step([&]<int Step>(std::integral_constant<int, Step>) {
           constexpr int slot = Step / 2 % lookahead;
+          std::uint32_t a[4];
+          operand.template load<Step>(a);
 #pragma unroll
-          for (int r = 0; r < R; ++r) {
-            std::uint32_t a[4];
-            operands[r].template load<Step>(a);
-#pragma unroll
-            for (int j = 0; j < N; ++j) {
-              mma(sum[r][j], a, Step % 2 ? b[slot][j].z : b[slot][j].x, Step % 2 ? b[slot][j].w : b[slot][j].y);
-            }
+          for (int j = 0; j < N; ++j) {
+            mma(sum[j], a, Step % 2 ? b[slot][j].z : b[slot][j].x, Step % 2 ? b[slot][j].w : b[slot][j].y);
           }
           if constexpr (Step % 2) {
 #pragma unroll
@@ -177,31 +177,33 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
         ring.release();
         if (!ahead.at_end()) request();
       }
+      // The factors are powers of two: taken back before the sections meet or after, the bits are the same.
+      float* to = partial + (now.unit_tile * c.batch_sections + now.unit_section) * partial_size + token;
 #pragma unroll
-      for (int r = 0; r < R; ++r) {
-        float* to = partial + ((first - now.tile + r) * c.batch_sections + section) * partial_size + token;
-#pragma unroll
-        for (int i = 0; i < 4 * N; ++i) {
-          const int n = i / 4 * 8 + 2 * quad + i % 2;
-          if (r < count && n < tokens) to[n * token_stride + i % 4 / 2 * 8] = sum[r][i / 4][i % 4];
+      for (int i = 0; i < 4 * N; ++i) {
+        const int n = i / 4 * 8 + 2 * quad + i % 2, half = i % 4 / 2;
+        if (n < tokens) {
+          to[n * token_stride + half * 8] = sum[i / 4][i % 4] * 0x1p24f * reciprocal_of_power(factor[half]);
         }
       }
     }
+    wait_copies<0>();
     __syncthreads();
-    const int sections = now.sections_here();
-    const bool complete = now.section + sections == now.sections;
+    const bool complete = now.section + now.sections_here == now.sections;
+    const int row = threadIdx.x % tile_rows;
 #pragma unroll 1
-    for (int i = threadIdx.x; i < now.tiles_here() * tokens * tile_rows; i += blockDim.x) {
-      const int row = i % tile_rows, n = i / tile_rows % tokens, t = i / tile_rows / tokens;
+    for (int i = threadIdx.x / tile_rows; i < now.tiles_here * tokens; i += blockDim.x / tile_rows) {
+      const int t = i / tokens, n = i - t * tokens;
       const float* from = partial + t * c.batch_sections * partial_size + n * token_stride + row;
-      float total = now.section == 0 ? 0.0f : running[i];
-#pragma unroll 1
-      for (int q = 0; q < sections; ++q) total += from[q * partial_size];
+      float* before = running + i * tile_rows + row;
+      float total = now.section == 0 ? 0.0f : *before;
+#pragma unroll 4
+      for (int q = 0; q < now.sections_here; ++q) total += from[q * partial_size];
       const std::int64_t out = (std::int64_t{now.tile} + t) * tile_rows + row;
       if (!complete) {
-        running[i] = total;
+        *before = total;
       } else if (out < c.rows) {
-        c.y[n * c.rows + out] = total * 0x1p24f / c.factors[out] * c.x.factors[n];
+        c.y[n * c.rows + out] = total * powers[n];
       }
     }
     now.next_batch(warp);
@@ -219,34 +221,33 @@ struct matvec_config {
 
 template <any_format F, int N>
 void launch_matvec(const device_matrix::contents& w, const prepared& x, float* y, stream s) {
-  constexpr int rows_at_once = 1;
   using config = matvec_config<F, N>;
-  const matvec_shape shape{.stage_bytes = rows_at_once * tile<F>::bytes,
-                           .staged_bytes = rows_at_once * fragments<F>::staged_bytes,
-                           .tiles_at_once = rows_at_once,
+  const matvec_shape shape{.stage_bytes = matvec_stage_bytes<F>,
+                           .staged_bytes = fragments<F>::staged_bytes,
                            .warps = config::warps,
                            .row_tiles = static_cast<int>(w.row_tiles),
                            .sections = static_cast<int>(ceil_div(w.col_tiles, section_tiles)),
                            .tokens = x.tokens};
-  const matvec_plan plan = plan_matvec(shape, current_matvec_device());
+  const matvec_plan plan = plan_matvec(shape, w.device);
   const matvec_call call{.tiles = w.tiles.get(),
                          .factors = w.factors.get(),
                          .x = x,
                          .y = y,
                          .rows = w.rows,
-                         .row_tiles = static_cast<int>(w.row_tiles),
+                         .block_tiles = shape.row_tiles / plan.blocks,
+                         .longer_blocks = shape.row_tiles % plan.blocks,
                          .col_tiles = static_cast<int>(w.col_tiles),
                          .stages = plan.stages,
                          .batch_tiles = plan.batch_tiles,
                          .batch_sections = plan.batch_sections};
-  launch(matvec<F, N, rows_at_once, config::warps, config::blocks>, plan.blocks, 32 * plan.warps, plan.shared_bytes, s,
-         "matvec", {w.rows, w.cols, x.tokens}, call);
+  launch(w.device.starts_early, matvec<F, N, config::warps, config::blocks>, plan.blocks, 32 * plan.warps,
+         plan.shared_bytes, s, "matvec", {w.rows, w.cols, x.tokens}, call);
 }
 
 template <any_format F>
 void matvec_kernels<F>::launch(const device_matrix::contents& w, const prepared& x, float* y, stream s) {
-  if constexpr (!activation_format<F>) {  // no matrix has one: transfer::upload
-    constexpr int most = 16;              // of one kernel: more cost more than another reading of the weights
+  if constexpr (!activation_format<F>) {      // no matrix has one: transfer::upload
+    constexpr int most = most_kernel_tokens;  // more cost more than another reading of the weights
     for (int first = 0; first < x.tokens; first += most) {
       const prepared part{x.values + std::int64_t{first} * x.stride * 2, x.factors + first,
                           std::min(most, x.tokens - first), x.stride};

@@ -13,17 +13,12 @@ struct matvec_plan {
   int shared_bytes;
 };
 
-// What a plan depends on: of a kernel, of the matrix, of the device.
+// What a plan depends on: of a kernel, of the matrix.
 struct matvec_shape {
-  int stage_bytes, staged_bytes, tiles_at_once, warps;  // of one warp; the most warps
+  int stage_bytes, staged_bytes, warps;  // of one warp; the most warps
   int row_tiles, sections, tokens;
 };
-struct matvec_device {
-  int multiprocessors;
-  int shared_bytes;  // for one thread block, so that the next kernel's can be there too
-};
-matvec_plan plan_matvec(const matvec_shape& shape, const matvec_device& device);
-matvec_device current_matvec_device();
+matvec_plan plan_matvec(const matvec_shape& shape, const product_device& device);
 
 struct matvec_call {
   const unsigned char* tiles;  // [row_tiles][col_tiles]
@@ -31,10 +26,12 @@ struct matvec_call {
   prepared x;
   float* y;  // [tokens, rows]
   std::int64_t rows;
-  int row_tiles, col_tiles;
+  int block_tiles, longer_blocks;  // rows of tiles of a thread block, and how many have one more
+  int col_tiles;
   int stages, batch_tiles, batch_sections;
 };
 
+inline constexpr int most_kernel_tokens = 16;  // of matvec.cuh: more cost more than another reading of the weights
 inline constexpr int most_matvec_tokens = 64, token_stride = tile_rows + 4;  // floats; without conflicts of banks
 
 // One for each format, in a unit of its own.

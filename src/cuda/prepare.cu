@@ -105,8 +105,8 @@ void prepare(const void* x, element e, const activations& out, stream s) {
   }
   const prepared to = view(out);
   const auto start = [&]<class T>(const T* typed) {
-    launch(prepare_token<T>, to.tokens, threads, 0, s, "prepare", {out.tokens, out.cols}, typed, out.cols, to,
-           const_cast<unsigned char*>(to.values), const_cast<float*>(to.factors));
+    launch(launches_early(), prepare_token<T>, to.tokens, threads, 0, s, "prepare", {out.tokens, out.cols}, typed,
+           out.cols, to, const_cast<unsigned char*>(to.values), const_cast<float*>(to.factors));
   };
   if (e == element::f32) return start(static_cast<const float*>(x));
   if (e == element::f16) return start(static_cast<const __half*>(x));

@@ -7,7 +7,8 @@
 //            columns 4q, 4q + 1 | 4q + 2, 4q + 3 of each 16 in the places k = 2q, 2q + 1 | 2q + 8, 2q + 9
 //   codes    word i of a plane belongs to lane 4 (row % 8) + i % 4; a lane's words, by block, by i / 4, by row / 8,
 //            go into pieces of 16 bytes (8 where they do not fill 16), and the pieces of the 32 lanes follow one
-//            another
+//            another; the middle bytes of each word change places, so that two codes that are neighbours in the
+//            tensor core's operand are 16 bits apart
 //   others   [16 rows][blocks] as they are (scales, minimums, high bits of 32 weights in one number)
 //   floats   four columns of a row are one word of 8 or 16 bytes, placed as words of codes are
 //
@@ -34,7 +35,7 @@ struct tile {
   BQ_HD static constexpr int lane_words(const plane& p) { return 2 * blocks * (p.bytes / 16); }
   BQ_HD static constexpr int piece_words(const plane& p) { return lane_words(p) % 4 == 0 ? 4 : 2; }
 
-  // Where byte `at` of a block of this row lies in the tile; a unit of its plane stays together.
+  // Where byte `at` of a block of this row lies in the tile; outside of codes, a unit of its plane stays together.
   BQ_HD static constexpr int position(int row, int block, int at) {
     if constexpr (float_format<F>) {
       constexpr int size = static_cast<int>(sizeof(typename F::block)), pieces = 4 / size;
@@ -49,48 +50,21 @@ struct tile {
         if (!holds_codes(p)) return base + (row * blocks + block) * p.bytes + inside;
         const int piece = piece_words(p), word = inside / 4, lane = 4 * (row % 8) + word % 4;
         const int turn = 2 * (block * (p.bytes / 16) + word / 4) + row / 8;
-        return base + turn / piece * (128 * piece) + lane * (4 * piece) + turn % piece * 4 + inside % 4;
+        constexpr int swapped[] = {0, 2, 1, 3};
+        return base + turn / piece * (128 * piece) + lane * (4 * piece) + turn % piece * 4 + swapped[inside % 4];
       }
       return -1;
     }
   }
 
-  // visit(position in the tile, offset in the block, bytes) for every unit of a block of this row.
+  // visit(position in the tile, offset in the block, bytes) for every part of a block of this row that stays together.
   template <class Visit>
   BQ_HD static void for_each_unit(int row, int block, Visit visit) {
     constexpr auto planes = F::planes();
     for (const plane& p : planes) {
-      for (int at = p.offset; at < p.offset + p.bytes; at += p.unit) visit(position(row, block, at), at, p.unit);
+      const int unit = coded_format<F> && holds_codes(p) ? 1 : p.unit;
+      for (int at = p.offset; at < p.offset + p.bytes; at += unit) visit(position(row, block, at), at, unit);
     }
-  }
-};
-
-// A block inside a tile as a word source (formats/word.hpp): one word at a time, wherever it lies.
-template <coded_format F>
-struct tile_source : word_access<tile_source<F>> {
-  static constexpr int lanes = 1;
-  const unsigned char* tile_bytes;
-  int row, block;
-
-  BQ_HD tile_source(const void* p, int r, int b) : tile_bytes(static_cast<const unsigned char*>(p)), row(r), block(b) {}
-
-  BQ_HD std::uint32_t load(int offset) const { return at(offset).load(0); }
-  BQ_HD std::uint32_t load16(int offset) const { return at(offset).load16(0); }
-  BQ_HD std::uint32_t load8(int offset) const { return at(offset).load8(0); }
-  BQ_HD float f16(int offset) const { return at(offset).f16(0); }
-  BQ_HD float f32(int offset) const { return at(offset).f32(0); }
-  BQ_HD float e8m0_half(int offset) const { return at(offset).e8m0_half(0); }
-  BQ_HD float ue4m3_half(int offset) const { return at(offset).ue4m3_half(0); }
-
-  BQ_HD static int signed_byte(std::uint32_t word, int index) { return block_source::signed_byte(word, index); }
-  BQ_HD static int unsigned_byte(std::uint32_t word, int index) { return block_source::unsigned_byte(word, index); }
-  BQ_HD static std::uint32_t lookup(std::uint32_t index, const codebook16& table) {
-    return block_source::lookup(index, table);
-  }
-
- private:
-  BQ_HD block_source at(int offset) const {
-    return block_source(tile_bytes + cuda::tile<F>::position(row, block, offset));
   }
 };
 

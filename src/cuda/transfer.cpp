@@ -119,6 +119,7 @@ device_matrix transfer::upload(const matrix& w) {
   const std::int64_t tile_row_bytes = col_tiles * packer.tile_bytes;
   auto c = std::make_unique<device_matrix::contents>(
       device_matrix::contents{.id = w.id,
+                              .device = current_product_device(),
                               .rows = w.rows,
                               .cols = w.cols,
                               .row_tiles = row_tiles,
