@@ -121,6 +121,8 @@ __device__ __forceinline__ void hold(float (&sums)[N]) {
 #define BQ_SUMS_64(i)                                                                                         \
   BQ_SUMS_8(i), BQ_SUMS_8(i + 8), BQ_SUMS_8(i + 16), BQ_SUMS_8(i + 24), BQ_SUMS_8(i + 32), BQ_SUMS_8(i + 40), \
       BQ_SUMS_8(i + 48), BQ_SUMS_8(i + 56)
+#define BQ_NAMES_16 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
+#define BQ_NAMES_32 BQ_NAMES_16 ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
 #define BQ_NAMES_64                                                                                                \
   "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, " \
   "%24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, " \
@@ -136,8 +138,13 @@ __device__ __forceinline__ void hold(float (&sums)[N]) {
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add))
 template <int Tokens, int N>
 __device__ __forceinline__ void product(float (&d)[N], const std::uint32_t (&a)[4], std::uint64_t b, int add) {
-  static_assert(Tokens == 128 || Tokens == 176);
-  if constexpr (Tokens == 128) {
+  static_assert(Tokens == 32 || Tokens == 64 || Tokens == 128 || Tokens == 176);
+  if constexpr (Tokens == 32) {
+    BQ_PRODUCT(32, BQ_NAMES_16, "%16", "%17", "%18", "%19", "%20", "%21", BQ_SUMS_8(0), BQ_SUMS_8(8));
+  } else if constexpr (Tokens == 64) {
+    BQ_PRODUCT(64, BQ_NAMES_32, "%32", "%33", "%34", "%35", "%36", "%37", BQ_SUMS_8(0), BQ_SUMS_8(8), BQ_SUMS_8(16),
+               BQ_SUMS_8(24));
+  } else if constexpr (Tokens == 128) {
     BQ_PRODUCT(128, BQ_NAMES_64, "%64", "%65", "%66", "%67", "%68", "%69", BQ_SUMS_64(0));
   } else {
     BQ_PRODUCT(176, BQ_NAMES_88, "%88", "%89", "%90", "%91", "%92", "%93", BQ_SUMS_64(0), BQ_SUMS_8(64), BQ_SUMS_8(72),
@@ -146,6 +153,8 @@ __device__ __forceinline__ void product(float (&d)[N], const std::uint32_t (&a)[
 }
 #undef BQ_SUMS_8
 #undef BQ_SUMS_64
+#undef BQ_NAMES_16
+#undef BQ_NAMES_32
 #undef BQ_NAMES_64
 #undef BQ_NAMES_88
 #undef BQ_PRODUCT

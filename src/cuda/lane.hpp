@@ -140,6 +140,22 @@ struct lane_source : word_access<lane_source<F>> {
     return word_access<lane_source>::template trit<Bytes>(offset, Bytes >= 16 ? w : w + lane % 4);
   }
 
+  // Both nibbles of each byte at once, as they lie: compilers share that between the two planes.
+  BQ_HD static std::uint32_t lookup(const codes_in_place& c, const codebook16& table) {
+#ifdef BQ_DEVICE
+    const std::uint32_t low = c.word & 0x77777777u, left = c.word << 4;
+    const auto four = [&](std::uint32_t select, std::uint32_t upper) {  // upper: all bits where an index is above 7
+      return (__byte_perm(table.word[0], table.word[1], select) & ~upper) |
+             (__byte_perm(table.word[2], table.word[3], select) & upper);
+    };
+    std::uint32_t first, second;
+    asm("prmt.b32 %0, %1, %2, 0xd9c8;" : "=r"(first) : "r"(left), "r"(c.word));
+    asm("prmt.b32 %0, %1, %2, 0xfbea;" : "=r"(second) : "r"(left), "r"(c.word));
+    return __byte_perm(four(low, first), four(low >> 16, second), c.shift == 0 ? 0x6420 : 0x7531);
+#else
+    return block_source::lookup(c, table);
+#endif
+  }
   BQ_HD static std::uint32_t lookup(std::uint32_t index, const codebook16& table) {
 #ifdef BQ_DEVICE
     const std::uint32_t pairs = index | index >> 4;  // two indices in bytes 0 and 2
@@ -168,7 +184,9 @@ BQ_HD auto lane_codes(const lane_words<F>& words, const unsigned char* tile_byte
   const lane_source<F> s(words, tile_bytes, lane, half, step / steps);
   const auto codes = F::codes(s, 4 * (step % steps));
   if constexpr (has_codebook<F>) {
-    return lane_source<F>::lookup(codes, F::codebook()) ^ 0x80808080u;
+    constexpr std::uint32_t up = 0x80808080u;
+    constexpr codebook16 t = F::codebook();
+    return lane_source<F>::lookup(codes, {{t.word[0] ^ up, t.word[1] ^ up, t.word[2] ^ up, t.word[3] ^ up}});
   } else {
     return codes;
   }

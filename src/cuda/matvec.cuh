@@ -246,8 +246,8 @@ void launch_matvec(const device_matrix::contents& w, const prepared& x, float* y
 
 template <any_format F>
 void matvec_kernels<F>::launch(const device_matrix::contents& w, const prepared& x, float* y, stream s) {
-  if constexpr (!activation_format<F>) {      // no matrix has one: transfer::upload
-    constexpr int most = most_kernel_tokens;  // more cost more than another reading of the weights
+  if constexpr (!activation_format<F>) {  // no matrix has one: transfer::upload
+    constexpr int most = most_kernel_tokens;
     for (int first = 0; first < x.tokens; first += most) {
       const prepared part{x.values + std::int64_t{first} * x.stride * 2, x.factors + first,
                           std::min(most, x.tokens - first), x.stride};

@@ -8,7 +8,7 @@
 namespace bq::cuda {
 
 bool takes_wide(std::int64_t tokens) {
-  if (!BLOCKQUANT_HAS_WGMMA || tokens <= most_matvec_tokens) return false;
+  if (!BLOCKQUANT_HAS_WGMMA || tokens <= most_kernel_tokens) return false;
   int device = 0, major = 0, minor = 0;
   check(cudaGetDevice(&device), "cudaGetDevice");
   check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "cudaDeviceGetAttribute");
@@ -17,8 +17,9 @@ bool takes_wide(std::int64_t tokens) {
 }
 
 // Narrower tiles than the list's would cost as much as its narrowest: as measured, a consumer takes about 150 clocks
-// for a step of 16 columns of 64 rows, even when the tensor cores need fewer.
-wide_parts divide_wide(std::int64_t row_tiles, std::int64_t tokens, std::int64_t cols, int clusters) {
+// for a step of 16 columns of 64 rows, even when the tensor cores need fewer; so these are for few tokens alone.
+wide_parts divide_wide(std::int64_t row_tiles, std::int64_t tokens, std::int64_t cols, int clusters,
+                       std::span<const int, 2> widths) {
   constexpr std::int64_t between_tiles = 16;                     // what the end of a tile costs, in tokens
   constexpr std::int64_t cached_bytes = std::int64_t{16} << 20;  // of activations, beside weights and outputs
   const auto part = [&](std::int64_t strips, int width) {
@@ -30,11 +31,11 @@ wide_parts divide_wide(std::int64_t row_tiles, std::int64_t tokens, std::int64_t
   const std::int64_t strips = ceil_div(row_tiles, wide_strip_tiles);
   wide_parts best{};
   std::int64_t least = -1;
-  for (const int width : wide_widths) {
+  for (const int width : widths) {
     const std::int64_t tiles = ceil_div(tokens, width), rounds = ceil_div(strips * tiles, clusters);
     for (std::int64_t full = std::max<std::int64_t>(0, rounds - 3); full <= rounds; ++full) {
       const std::int64_t first = std::min(strips, full * clusters / tiles), before = ceil_div(first * tiles, clusters);
-      for (const int narrow : wide_widths) {
+      for (const int narrow : widths) {
         if (narrow > width) continue;
         const std::int64_t all = ceil_div(first * tiles + (strips - first) * ceil_div(tokens, narrow), clusters);
         const std::int64_t total = before * (width + between_tiles) + (all - before) * (narrow + between_tiles);

@@ -1,4 +1,4 @@
-// y[tokens, rows] = x[tokens, cols] * w[rows, cols]^T for many tokens on Hopper: weights stay packed up to the
+// y[tokens, rows] = x[tokens, cols] * w[rows, cols]^T for more than 16 tokens on Hopper: weights stay packed up to the
 // registers, where consumer warpgroups make them the A operand of wgmma; activations are its B operand, in shared
 // memory. Numerics: fragment.cuh. wgmma and mma.sync gave the same bits on every one of 8e6 random sums of 256 products
 // (exponents near and far, f16 subnormals included), for 8 tokens at a time and for 128; so a token's outputs are those
@@ -18,9 +18,10 @@
 
 namespace bq::cuda {
 
-template <any_format F>
+template <any_format F, bool Few>
 struct wide_plan {
-  static constexpr int most_tokens = wide_widths[0], batch = 2;        // steps that are unpacked at a time
+  static constexpr std::array widths = wide_widths<Few>;
+  static constexpr int most_tokens = widths[0], batch = Few ? 4 : 2;   // steps that are unpacked at a time
   static constexpr int chunks = 4, chunk_steps = tile_steps / chunks;  // of a tile, 64 columns each
   static constexpr int parts = float_format<F> ? chunks : 1;           // pieces in which a tile arrives
   static constexpr int part_bytes = tile<F>::bytes / parts, item_bytes = 4 * part_bytes;
@@ -78,11 +79,11 @@ struct wide_tile {
   }
 };
 
-template <any_format F>
+template <any_format F, bool Few>
 __device__ __forceinline__ void wide_block(const wide_call& c) {
   using namespace hopper;
   launch_dependents();
-  using P = wide_plan<F>;
+  using P = wide_plan<F, Few>;
   constexpr int Groups = P::groups, Batch = P::batch;
   static_assert(Groups == 2);  // as many as warps that stage scales
   extern __shared__ unsigned char raw[];
@@ -299,56 +300,59 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
           multiply(tokens_of_tile, t);
           write(tokens_of_tile, tile);
         };
-        ((tile.width == wide_widths[I] ? run(std::integral_constant<int, wide_widths[I]>{}) : void()), ...);
+        ((tile.width == P::widths[I] ? run(std::integral_constant<int, P::widths[I]>{}) : void()), ...);
       }
-      (std::make_index_sequence<wide_widths.size()>{});
+      (std::make_index_sequence<P::widths.size()>{});
     }
   }
   cluster_sync();
 }
 
-template <any_format F>
-__global__ void __launch_bounds__(wide_plan<F>::threads, 1) wide(const __grid_constant__ wide_call c) {
+template <any_format F, bool Few>
+__global__ void __launch_bounds__(wide_plan<F, Few>::threads, 1) wide(const __grid_constant__ wide_call c) {
   [&]<bool There>(std::bool_constant<There>) {
-    if constexpr (There) wide_block<F>(c);
+    if constexpr (There) wide_block<F, Few>(c);
   }(std::bool_constant<hopper::present>{});
+}
+
+template <any_format F, bool Few>
+void launch_wide(const device_matrix::contents& w, const prepared& x, float* y, stream s) {
+  using plan = wide_plan<F, Few>;
+  const int clusters = std::max(1, w.device.multiprocessors / wide_cluster);
+  const wide_parts parts = divide_wide(w.row_tiles, x.tokens, w.cols, clusters, plan::widths);
+  const int tiles = parts[0].strips * parts[0].tiles + parts[1].strips * parts[1].tiles;
+  const wide_call call{.tiles = w.tiles.get(),
+                       .factors = w.factors.get(),
+                       .x = x,
+                       .y = y,
+                       .rows = w.rows,
+                       .row_tiles = static_cast<int>(w.row_tiles),
+                       .col_tiles = static_cast<int>(w.col_tiles),
+                       .parts = parts};
+  const auto kernel = wide<F, Few>;
+  const std::initializer_list<std::int64_t> sizes{w.rows, w.cols, x.tokens};
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, plan::shared_bytes), "wide product",
+        sizes);
+  cudaLaunchAttribute attributes[2]{};
+  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attributes[0].val.programmaticStreamSerializationAllowed = 1;
+  attributes[1].id = cudaLaunchAttributeClusterDimension;
+  attributes[1].val.clusterDim = {wide_cluster, 1, 1};
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(static_cast<unsigned>(wide_cluster * std::min(clusters, tiles)));
+  config.blockDim = dim3(plan::threads);
+  config.dynamicSmemBytes = plan::shared_bytes;
+  config.stream = s;
+  config.attrs = attributes;
+  config.numAttrs = 2;
+  check(cudaLaunchKernelEx(&config, kernel, call), "wide product", sizes);
 }
 
 template <any_format F>
 void wide_kernels<F>::launch(const device_matrix::contents& w, const prepared& x, float* y, stream s) {
   if constexpr (!activation_format<F>) {  // no matrix has one: transfer::upload
-    using plan = wide_plan<F>;
-    int device = 0, multiprocessors = 0;
-    check(cudaGetDevice(&device), "cudaGetDevice");
-    check(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device), "cudaDeviceGetAttribute");
-    const int clusters = std::max(1, multiprocessors / wide_cluster);
-    const wide_parts parts = divide_wide(w.row_tiles, x.tokens, w.cols, clusters);
-    const int tiles = parts[0].strips * parts[0].tiles + parts[1].strips * parts[1].tiles;
-    const wide_call call{.tiles = w.tiles.get(),
-                         .factors = w.factors.get(),
-                         .x = x,
-                         .y = y,
-                         .rows = w.rows,
-                         .row_tiles = static_cast<int>(w.row_tiles),
-                         .col_tiles = static_cast<int>(w.col_tiles),
-                         .parts = parts};
-    const auto kernel = wide<F>;
-    const std::initializer_list<std::int64_t> sizes{w.rows, w.cols, x.tokens};
-    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, plan::shared_bytes), "wide product",
-          sizes);
-    cudaLaunchAttribute attributes[2]{};
-    attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    attributes[0].val.programmaticStreamSerializationAllowed = 1;
-    attributes[1].id = cudaLaunchAttributeClusterDimension;
-    attributes[1].val.clusterDim = {wide_cluster, 1, 1};
-    cudaLaunchConfig_t config{};
-    config.gridDim = dim3(static_cast<unsigned>(wide_cluster * std::min(clusters, tiles)));
-    config.blockDim = dim3(plan::threads);
-    config.dynamicSmemBytes = plan::shared_bytes;
-    config.stream = s;
-    config.attrs = attributes;
-    config.numAttrs = 2;
-    check(cudaLaunchKernelEx(&config, kernel, call), "wide product", sizes);
+    if (x.tokens <= wide_widths<true>[0]) return launch_wide<F, true>(w, x, y, s);
+    launch_wide<F, false>(w, x, y, s);
   }
 }
 

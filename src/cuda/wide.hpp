@@ -1,11 +1,12 @@
-// The products of many tokens on Hopper (wide.cuh): when they are used, how their work is divided, and what a kernel is
-// given.
+// The products of more than 16 tokens on Hopper (wide.cuh): when they are used, how their work is divided, and what a
+// kernel is given.
 //
 // A cluster of thread blocks takes tiles: a strip of 256 rows x one of a few widths of tokens. Every strip is cut alike
 // in tiles of the widest kind, except for the last strips, whose tiles may be narrower: so that all clusters end at
 // about the same time.
 #pragma once
 #include <array>
+#include <span>
 
 #include "device_matrix.hpp"
 #include "prepared.hpp"
@@ -14,7 +15,9 @@ namespace bq::cuda {
 
 inline constexpr int wide_cluster = 2, wide_groups = 2;  // blocks of a cluster, consumer warpgroups of a block
 inline constexpr int wide_group_tiles = 4, wide_strip_tiles = wide_cluster * wide_groups * wide_group_tiles;
-inline constexpr std::array wide_widths{176, 128};  // tokens of a tile; hopper.cuh has their products
+// Tokens of a tile, by whether there are few tokens in all; hopper.cuh has their products.
+template <bool Few>
+inline constexpr std::array wide_widths = Few ? std::array{64, 32} : std::array{176, 128};
 
 struct wide_part {
   int strips, tiles, width;  // strips of rows, each of so many tiles of so many tokens
@@ -23,7 +26,8 @@ struct wide_part {
 using wide_parts = std::array<wide_part, 2>;
 
 // The division that ends first, by the number of tokens that the busiest cluster multiplies with.
-wide_parts divide_wide(std::int64_t row_tiles, std::int64_t tokens, std::int64_t cols, int clusters);
+wide_parts divide_wide(std::int64_t row_tiles, std::int64_t tokens, std::int64_t cols, int clusters,
+                       std::span<const int, 2> widths);
 
 struct wide_call {
   const unsigned char* tiles;  // [row_tiles][col_tiles]

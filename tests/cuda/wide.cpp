@@ -37,12 +37,13 @@ TEST_CASE_TEMPLATE_APPLY(many_of, bq::all_formats);
 TEST_CASE("the division of a product of many tokens covers it, and ends no later than tiles of one width") {
   constexpr int clusters = 66;
   for (const std::int64_t row_tiles : {1, 16, 17, 256, 896, 8016}) {
-    for (const std::int64_t tokens : {65, 127, 128, 177, 512, 1000, 4096, 100000}) {
+    for (const std::int64_t tokens : {17, 33, 64, 65, 127, 128, 177, 512, 1000, 4096, 100000}) {
       CAPTURE(row_tiles);
       CAPTURE(tokens);
+      const auto& widths = tokens <= 64 ? bq::cuda::wide_widths<true> : bq::cuda::wide_widths<false>;
       const auto strips = bq::cuda::ceil_div(row_tiles, bq::cuda::wide_strip_tiles);
       std::int64_t covered = 0, rounds = 0, all = 0, time = 0;
-      for (const bq::cuda::wide_part& p : bq::cuda::divide_wide(row_tiles, tokens, 4096, clusters)) {
+      for (const bq::cuda::wide_part& p : bq::cuda::divide_wide(row_tiles, tokens, 4096, clusters, widths)) {
         covered += p.strips;
         if (p.strips == 0) continue;
         CHECK(p.tiles == bq::cuda::ceil_div(tokens, p.width));
@@ -53,7 +54,7 @@ TEST_CASE("the division of a product of many tokens covers it, and ends no later
         rounds = until;
       }
       CHECK(covered == strips);
-      for (const int width : bq::cuda::wide_widths) {
+      for (const int width : widths) {
         CHECK(time <= bq::cuda::ceil_div(strips * bq::cuda::ceil_div(tokens, width), clusters) * (width + 16));
       }
     }
