@@ -17,8 +17,9 @@
 namespace bq::cuda {
 
 inline constexpr int factor_bytes = tile_rows * static_cast<int>(sizeof(float));
+// Whole cache lines: bulk copies to elsewhere are slower.
 template <any_format F>
-inline constexpr int matvec_stage_bytes = tile<F>::bytes + factor_bytes;
+inline constexpr int matvec_stage_bytes = (tile<F>::bytes + factor_bytes + 127) / 128 * 128;
 
 __device__ __forceinline__ float reciprocal_of_power(float f) {
   return __uint_as_float(0x7f000000u - __float_as_uint(f));
@@ -109,7 +110,7 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
       const std::int64_t row_tile = ahead.tile + ahead.unit_tile;
       source = c.tiles + (row_tile * c.col_tiles + ahead.slice) * tile<F>::bytes;
       slices = ahead.slice_end - ahead.slice;
-      ring.begin(stage_bytes);
+      ring.begin(tile<F>::bytes + factor_bytes);
       ring.copy(tile<F>::bytes, reinterpret_cast<const unsigned char*>(c.factors + row_tile * tile_rows), factor_bytes);
     } else {
       ring.begin(tile<F>::bytes);
