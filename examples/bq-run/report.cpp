@@ -45,8 +45,7 @@ std::uint64_t peak_rss() {
 
 void print_loaded(const session& s) {
   const auto& m = s.language();
-  fmt::print(stderr,
-             "{}, {:.1f} M parameters, {}, loaded in {:.1f} ms; {} threads; context {} tokens, cache {}\n",
+  fmt::print(stderr, "{}, {:.1f} M parameters, {}, loaded in {:.1f} ms; {} threads; context {} tokens, cache {}\n",
              bq::printable(m.file.architecture()), static_cast<double>(m.parameters()) / 1e6,
              human_bytes(m.file_bytes()), s.load_ms(), s.threads(), s.context(), human_bytes(s.cache().bytes()));
   if (s.context() > m.model.context) {
