@@ -7,8 +7,16 @@
 
 namespace bq::cuda {
 
+namespace {
+#ifdef BLOCKQUANT_HAS_WGMMA
+constexpr bool has_wgmma = true;
+#else
+constexpr bool has_wgmma = false;  // no code for sm_90a in this build
+#endif
+}  // namespace
+
 bool takes_wide(std::int64_t tokens) {
-  if (!BLOCKQUANT_HAS_WGMMA || tokens <= most_kernel_tokens) return false;
+  if (!has_wgmma || tokens <= most_kernel_tokens) return false;
   int device = 0, major = 0, minor = 0;
   check(cudaGetDevice(&device), "cudaGetDevice");
   check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "cudaDeviceGetAttribute");
