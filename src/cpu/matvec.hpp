@@ -130,10 +130,11 @@ class matvec_lanes {
   template <class S>
   BQ_HD void add_wide_block(const S& s, int b) {
     if constexpr (kind.minimums > 0) {
-      subtract_minimums<V, Planes, Tokens, 1>(
-          [&](int i, int) { return F::mins(s, i); },
-          [&](int) { return F::dmin(s); }, [&](int t) -> const auto& { return *of_[t]; }, b* block_runs,
-          b*(wide_run / 16), [&](int t, int) -> reals& { return y_[t]; });
+      const auto bytes = [&](int i, int) { return F::mins(s, i); };
+      const auto dmin = [&](int) { return F::dmin(s); };
+      const auto of = [&](int t) -> const prologue<kind, Planes>& { return *of_[t]; };
+      const auto y = [&](int t, int) -> reals& { return y_[t]; };
+      subtract_minimums<V, Planes, Tokens, 1>(bytes, dmin, of, b * block_runs, b * (wide_run / 16), y);
     }
     ints total[Tokens];
 #pragma GCC unroll 8

@@ -4,6 +4,8 @@
 // Wide kinds (panel.hpp) take activations with one scale for 256 columns. They are rounded a second time here, from
 // the codes that narrow kinds take: code = old code * old d / d to nearest even, d being the largest of the eight.
 #pragma once
+#include <cstring>
+
 #include "quantize_activations.hpp"
 
 namespace bq::cpu {
@@ -85,12 +87,13 @@ requires(Kind.wide) struct prologue<Kind, Planes> {
       std::int32_t sum[2][all];
       sums[p].store(sum[0]);
       if constexpr (Kind.minimums > 0) {
-        auto* first = reinterpret_cast<std::uint16_t*>(digits[p][0]);
-        auto* second = reinterpret_cast<std::uint16_t*>(digits[p][1]);
+        std::uint16_t first[all], second[all];  // of both halves of a run
         for (int r = 0; r < all; ++r) {
           first[r] = static_cast<std::uint16_t>((sum[0][r] & 63) | (sum[1][r] & 63) << 8);
           second[r] = static_cast<std::uint16_t>((sum[0][r] >> 6 & 255) | (sum[1][r] >> 6 & 255) << 8);
         }
+        memcpy(digits[p][0], first, sizeof first);
+        memcpy(digits[p][1], second, sizeof second);
       }
       if constexpr (parts == 1) {
         for (int r = 0; r < all; ++r) sum[0][r] += sum[1][r];

@@ -136,7 +136,7 @@ TEST_CASE("a format outside the library gets its table row from a registry of it
   CHECK_FALSE(row.info.activation_only);
   CHECK_FALSE(row.info.uses_importance);
 
-  const auto x = rows::gaussian(64, 8);
+  const auto x = rows::normal(64, 8);
   std::vector<toy::block> blocks(4);
   std::vector<float> y(64);
   const bq::cpu::codec& codec = bq::cpu::codec_table<bq::one_lane, bq::scalar::isa, toy_formats>::rows[0];

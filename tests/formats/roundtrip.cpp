@@ -55,7 +55,7 @@ constexpr float largest = std::is_same_v<F, bq::q8_1> ? 60000.0f / 32 : 60000.0f
 // Rows on which quantisers divide by zero, overflow or lose precision.
 std::vector<std::vector<float>> edge_rows() {
   const float tiny = std::numeric_limits<float>::denorm_min();
-  const auto noise = rows::gaussian(columns, 5);
+  const auto noise = rows::normal(columns, 5);
   const auto scaled = [&](float s) { return row([&](int i) { return noise[static_cast<std::size_t>(i)] * s; }); };
   return {row([](int) { return 0.0f; }),
           row([](int) { return -0.0f; }),
@@ -80,7 +80,7 @@ std::vector<std::vector<float>> edge_rows() {
 }  // namespace
 
 TEST_CASE_TEMPLATE_DEFINE("the error on Gaussian weights is what the format promises", F, gaussian_error) {
-  const auto x = rows::gaussian(64 * columns, 3, 0.02f);
+  const auto x = rows::normal(64 * columns, 3, 0.02f);
   const auto y = rows::decoded<F>(rows::blocks_of<F>(x));
   const double rmse = relative_error(x, y);
   CHECK(rmse <= static_cast<double>(F::max_rmse));
@@ -90,11 +90,11 @@ TEST_CASE_TEMPLATE_APPLY(gaussian_error, formats);
 
 TEST_CASE_TEMPLATE_DEFINE("importance lowers the error that it weighs", F, importance_error) {
   if constexpr (bq::importance_format<F>) {
-    auto importance = rows::gaussian(columns, 4);
+    auto importance = rows::normal(columns, 4);
     for (float& v : importance) v = std::exp(2 * v);
     double plain = 0, weighted = 0;
     for (unsigned seed = 0; seed < 16; ++seed) {
-      const auto x = rows::gaussian(columns, 100 + seed);
+      const auto x = rows::normal(columns, 100 + seed);
       plain += squared_error(x, rows::decoded<F>(rows::blocks_of<F>(x)), importance.data());
       weighted += squared_error(x, rows::decoded<F>(rows::blocks_of<F>(x, importance.data())), importance.data());
     }
@@ -133,7 +133,7 @@ TEST_CASE_TEMPLATE_DEFINE("weights too large for the scale are seen, or stored",
   constexpr bool saturates = std::is_same_v<F, bq::nvfp4>;  // at 2688: its tensors carry a factor of their own
   const auto importance = row([](int i) { return i % 3 ? 1.0f : 0.5f; });
   for (const float size : {largest<F>, 1e6f, 1e10f, 1e13f, 1e20f, 1e30f, 3e38f}) {
-    auto x = rows::gaussian(columns, 6);
+    auto x = rows::normal(columns, 6);
     for (float& v : x) v = std::clamp(v, -1.0f, 1.0f) * size;
     for (const float* weights : {static_cast<const float*>(nullptr), importance.data()}) {
       const auto blocks = rows::blocks_of<F>(x, weights);
@@ -149,8 +149,8 @@ TEST_CASE_TEMPLATE_APPLY(overflow, formats);
 TEST_CASE_TEMPLATE_DEFINE("random rows of every magnitude decode to finite weights", F, fuzz) {
   std::mt19937 random(7);
   for (int round = 0; round < 200; ++round) {
-    auto x = rows::gaussian(columns, static_cast<unsigned>(round));
-    auto importance = rows::gaussian(columns, static_cast<unsigned>(round + 1000));
+    auto x = rows::normal(columns, static_cast<unsigned>(round));
+    auto importance = rows::normal(columns, static_cast<unsigned>(round + 1000));
     const int spread = static_cast<int>(random() % 60);
     for (float& v : x) v = std::ldexp(v, static_cast<int>(random() % 20) - 8 - spread);
     for (float& v : importance) v = random() % 4 ? std::abs(v) : 0.0f;

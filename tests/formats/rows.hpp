@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "formats/registry.hpp"
+#include "tests/values.hpp"
 
 namespace rows {
 
@@ -25,13 +26,7 @@ std::vector<T> golden(const std::string& name) {
   return out;
 }
 
-inline std::vector<float> gaussian(std::size_t n, unsigned seed, float sigma = 1) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0, sigma);
-  std::vector<float> x(n);
-  for (float& v : x) v = normal(random);
-  return x;
-}
+using test::normal;
 
 template <bq::any_format F>
 std::vector<typename F::block> blocks_of(const std::vector<float>& x, const float* importance = nullptr) {

@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::int64_t rows = 37, cols = 512;
 
-std::vector<float> gaussian(std::int64_t n, unsigned seed) {
+std::vector<float> normal(std::int64_t n, unsigned seed) {
   std::mt19937 random(seed);
   std::normal_distribution<float> normal(0.0f, 0.02f);
   std::vector<float> x(static_cast<std::size_t>(n));
@@ -22,7 +22,7 @@ std::vector<float> gaussian(std::int64_t n, unsigned seed) {
 }
 
 std::vector<float> positive(std::int64_t n, unsigned seed) {
-  auto x = gaussian(n, seed);
+  auto x = normal(n, seed);
   for (float& v : x) v = std::abs(v) + 1e-3f;
   return x;
 }
@@ -48,7 +48,7 @@ bq::error_info thrown(const Call& call) {
 }  // namespace
 
 TEST_CASE("bytes do not depend on threads, on how rows are divided between calls, or on the executor") {
-  const auto x = gaussian(rows * cols, 1);
+  const auto x = normal(rows * cols, 1);
   const auto importance = positive(cols, 2);
   for (const bq::type_info& t : bq::types()) {
     if (!bq::can_quantize(t.id, cols)) continue;
@@ -81,7 +81,7 @@ TEST_CASE("bytes do not depend on threads, on how rows are divided between calls
 }
 
 TEST_CASE("importance changes the bytes of exactly those types that say so") {
-  const auto x = gaussian(rows * cols, 3);
+  const auto x = normal(rows * cols, 3);
   const auto importance = positive(cols, 4);
   for (const bq::type_info& t : bq::types()) {
     INFO(std::string(t.name));
@@ -90,7 +90,7 @@ TEST_CASE("importance changes the bytes of exactly those types that say so") {
 }
 
 TEST_CASE("blocks may lie at any address") {
-  const auto x = gaussian(cols, 5);
+  const auto x = normal(cols, 5);
   for (const bq::type_info& t : bq::types()) {
     INFO(std::string(t.name));
     const auto expected = quantized(t.id, x, 1);
@@ -111,7 +111,7 @@ TEST_CASE("blocks may lie at any address") {
 TEST_CASE("weights that are not finite are named by row and column, whatever the thread") {
   for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
                           -std::numeric_limits<float>::infinity()}) {
-    auto x = gaussian(rows * cols, 6);
+    auto x = normal(rows * cols, 6);
     x[static_cast<std::size_t>(7 * cols + 300)] = bad;
     x[static_cast<std::size_t>(30 * cols + 1)] = bad;
     bq::thread_pool pool(3);
@@ -138,7 +138,7 @@ TEST_CASE("a scale that overflows f16 is an error, not an infinite block") {
 }
 
 TEST_CASE("check_blocks finds the first block that cannot be computed with") {
-  const auto x = gaussian(cols, 7);
+  const auto x = normal(cols, 7);
   auto blocks = quantized(bq::type::q8_0, x, 1);
   blocks[34 * 5 + 1] = std::byte{0x7c};  // exponent of block 5's d
   CHECK(bq::check_blocks(bq::type::q8_0, blocks) == 5);
@@ -169,7 +169,7 @@ TEST_CASE("check_blocks finds infinities and NaN among floats, wherever they are
 }
 
 TEST_CASE("misuse gives an error with numbers") {
-  const auto x = gaussian(cols, 8);
+  const auto x = normal(cols, 8);
   std::vector<std::byte> out(bq::row_bytes(bq::type::q4_K, cols));
   const auto code = [&](auto&& call) { return thrown(call).code; };
   using enum bq::errc;
