@@ -37,14 +37,9 @@ void check(const attention_options& o) {
   if (o.window < 0) throw shape_error("window", "0 or more", std::to_string(o.window));
 }
 
-// Keys or values of a sequence, for head 0; further heads are `bytes` apart.
-struct cache_rows {
-  cpu::attention_task::cache first;
-  std::int64_t bytes;
-};
-
-cache_rows rows_of(const char* what, const matrix& m, const attention_options& o, std::int64_t needed,
-                   std::span<const cpu::codec> codecs) {
+// Keys or values of a sequence, for head 0; those of further heads follow.
+cpu::attention_task::cache rows_of(const char* what, const matrix& m, const attention_options& o, std::int64_t needed,
+                                   std::span<const cpu::codec> codecs) {
   const type_info& type = info(m.id);
   if (m.cols != o.kv_heads * o.head_dim || m.rows < needed) {
     throw shape_error(what, "[" + std::to_string(needed) + " or more, " + std::to_string(o.kv_heads * o.head_dim) + "]",
@@ -60,9 +55,8 @@ cache_rows rows_of(const char* what, const matrix& m, const attention_options& o
   }
   const auto codec = std::find_if(codecs.begin(), codecs.end(), [&](const cpu::codec& c) { return c.id == m.id; });
   const std::int64_t blocks = o.head_dim / type.block_size;
-  return {{reinterpret_cast<const unsigned char*>(m.blocks.data()), static_cast<std::int64_t>(stride), blocks,
-           codec->decode},
-          blocks * type.block_bytes};
+  return {reinterpret_cast<const unsigned char*>(m.blocks.data()), static_cast<std::int64_t>(stride), blocks,
+          blocks * type.block_bytes, codec->decode};
 }
 
 // Working memory of tasks, as much of it as tasks run at once.
@@ -108,16 +102,15 @@ void attention(std::span<const float> q, std::span<const attention_sequence> seq
       throw shape_error("tokens and position", "0 or more",
                         std::to_string(s.tokens) + ", " + std::to_string(s.position));
     }
-    const cache_rows keys = rows_of("keys", s.keys, o, s.position + s.tokens, isa.codecs());
-    const cache_rows values = rows_of("values", s.values, o, s.position + s.tokens, isa.codecs());
+    const auto keys = rows_of("keys", s.keys, o, s.position + s.tokens, isa.codecs());
+    const auto values = rows_of("values", s.values, o, s.position + s.tokens, isa.codecs());
     for (std::int64_t first = 0; first < s.tokens; first += step) {
       const std::int64_t n = std::min(step, s.tokens - first);
       most = std::max(most, n * group);
       for (std::int64_t head = 0; head < o.kv_heads; ++head) {
         const std::int64_t at = (token + first) * stride + head * group * o.head_dim;
-        cpu::attention_task task{q.data() + at, out.data() + at,    stride, n,       group,
-                                 o.head_dim,    s.position + first, 0,      o.scale, keys.first,
-                                 values.first};
+        cpu::attention_task task{
+            q.data() + at, out.data() + at, stride, n, group, o.head_dim, s.position + first, 0, o.scale, keys, values};
         task.window = o.window ? o.window : s.position + s.tokens;
         task.keys.rows += head * keys.bytes;
         task.values.rows += head * values.bytes;

@@ -27,18 +27,18 @@ class attention_kernel {
 
   static std::int64_t scratch(std::int64_t queries, std::int64_t head_dim) noexcept {
     const std::int64_t dims = padded(head_dim);
-    return 2 * block * dims + w::size * dims + queries * (2 * dims + block) + up_to_lanes(queries) * (w::size + 2);
+    return (keys_at_once(queries) + w::size) * dims + queries * (2 * dims + block) +
+           up_to_lanes(queries) * (w::size + 2);
   }
 
   attention_kernel(const attention_task& task, float* memory) noexcept
-      : t_(task), dims_(padded(task.head_dim)), queries_(task.tokens * task.group) {
+      : t_(task), dims_(padded(task.head_dim)), queries_(task.tokens * task.group), step_(keys_at_once(queries_)) {
     const auto take = [&](std::int64_t floats) {
       float* p = memory;
       memory += floats;
       return p;
     };
-    keys_ = take(block * dims_);
-    values_ = take(block * dims_);
+    decoded_ = take(step_ * dims_);
     rows_ = take(w::size * dims_);
     q_ = take(queries_ * dims_);
     o_ = take(queries_ * dims_);
@@ -49,18 +49,21 @@ class attention_kernel {
   }
 
   void run() noexcept {
-    load_queries();
-    clear(rows_, w::size * dims_);
-    clear(values_, block * dims_);
     const std::int64_t first = begin_of(0), last = t_.position + t_.tokens;
+    for (std::int64_t k = first; k < std::min(first + block, last); ++k) prefetch(t_.keys, k);
+    load_queries();
     for (at_ = first / block * block; at_ < last; at_ += block) {
       const range here{std::max(at_, first) - at_, std::min(at_ + block, last) - at_};
       whole_ = begin_of(t_.tokens - 1) <= at_ && at_ + block <= t_.position + 1;
-      load_keys(here);
-      load_values(here);
-      for_tiles<tile_queries>(0, [&](auto count, std::int64_t i) { score<count()>(i); });
+      for_steps(here, [&](range step) {
+        load_keys(step);
+        for_tiles<tile_queries>(0, [&](auto count, std::int64_t i) { score<count()>(i, step); });
+      });
       for (std::int64_t i = 0; i < queries_; i += V::lanes) whole_ ? weigh<true>(i) : weigh<false>(i);
-      for_tiles<tile_queries>(0, [&](auto count, std::int64_t i) { add_values<count()>(i); });
+      for_steps(here, [&](range step) {
+        load_values(step);
+        for_tiles<tile_queries>(0, [&](auto count, std::int64_t i) { add_values<count()>(i, step); });
+      });
     }
     store_outputs();
   }
@@ -68,11 +71,24 @@ class attention_kernel {
  private:
   static constexpr int tile_queries = 6, tile_vectors = V::accumulators < 16 ? 2 : 4;
   static constexpr float lowest = -0x1.fffffep127f;
-  static_assert(block % (tile_vectors * V::lanes) == 0);
+  static constexpr std::int64_t few_queries = 16, few_keys = 32;
+  static_assert(block % few_keys == 0 && few_keys % (tile_vectors / 2 * V::lanes) == 0);
+
+  // Keys are decoded so many at a time: for few queries they stay in the first-level cache.
+  static constexpr std::int64_t keys_at_once(std::int64_t queries) noexcept {
+    return queries < few_queries ? few_keys : block;
+  }
 
   struct range {
     std::int64_t from, to;
+    range within(range o) const noexcept { return {std::max(from, o.from), std::min(to, o.to)}; }
   };
+
+  // f(step) for these keys of the block, some at a time.
+  template <class F>
+  void for_steps(range keys, const F& f) const noexcept {
+    for (std::int64_t k = keys.from / step_ * step_; k < keys.to; k += step_) f(keys.within({k, k + step_}));
+  }
 
   BQ_HD static void clear(float* p, std::int64_t n) noexcept { memset(p, 0, static_cast<std::size_t>(n) * sizeof *p); }
   BQ_HD static void fill(float* p, range which, float value) noexcept {
@@ -111,7 +127,13 @@ class attention_kernel {
     clear(o_, queries_ * dims_);
   }
 
-  // These keys of the block, turned so that lanes are keys: keys_[d][key].
+  // Asks for what a key or a value of this position is made of.
+  BQ_HD static void prefetch(const attention_task::cache& c, std::int64_t position) noexcept {
+    const unsigned char* row = c.rows + position * c.stride;
+    for (std::int64_t i = 0; i < c.bytes; i += 64) __builtin_prefetch(row + i);
+  }
+
+  // These keys of a step, turned so that lanes are keys: decoded_[key / V::lanes][d][key % V::lanes].
   void load_keys(range here) noexcept {
     const unsigned char* pointers[V::lanes];
     for (int lane = 0; lane < V::lanes; ++lane) {
@@ -119,21 +141,22 @@ class attention_kernel {
     }
     for (std::int64_t key = here.from / V::lanes * V::lanes; key < here.to; key += V::lanes) {
       for (std::int64_t k = std::max(key, here.from); k < std::min(key + V::lanes, here.to); ++k) {
+        prefetch(t_.values, at_ + k);
         t_.keys.decode(t_.keys.rows + (at_ + k) * t_.keys.stride, t_.keys.blocks, rows_ + (k - key) * dims_);
       }
-      for (std::int64_t d = 0; d < dims_; d += 4) {
-        alignas(64) unsigned char turned[16 * V::lanes];
-        V::interleave16(pointers, 4 * d, turned);
-        for (int i = 0; i < 4; ++i) {
-          V::store(keys_ + (d + i) * block + key, V::as_reals(V::load32(turned + i * 4 * V::lanes)));
-        }
-      }
+      auto* const turned = reinterpret_cast<unsigned char*>(turned_keys(key));
+      for (std::int64_t d = 0; d < dims_; d += 4) V::interleave16(pointers, 4 * d, turned + 4 * d * V::lanes);
     }
   }
 
+  float* turned_keys(std::int64_t key) const noexcept { return decoded_ + key % step_ * dims_; }
+  float* values_of(std::int64_t key) const noexcept { return decoded_ + key % step_ * dims_; }
+
   void load_values(range here) noexcept {
+    const std::int64_t last = t_.position + t_.tokens;
     for (std::int64_t k = here.from; k < here.to; ++k) {
-      t_.values.decode(t_.values.rows + (at_ + k) * t_.values.stride, t_.values.blocks, values_ + k * dims_);
+      if (at_ + k + block < last) prefetch(t_.keys, at_ + k + block);
+      t_.values.decode(t_.values.rows + (at_ + k) * t_.values.stride, t_.values.blocks, values_of(k));
     }
   }
 
@@ -145,11 +168,11 @@ class attention_kernel {
 #pragma GCC unroll 16
       for (int v = 0; v < Vectors; ++v) sum[i][v] = reals(0.0f);
     }
-    const float *q = q_ + query * dims_, *keys = keys_ + key;
+    const float *q = q_ + query * dims_, *keys = turned_keys(key);
     for (std::int64_t d = 0; d < t_.head_dim; ++d) {
       reals k[Vectors];
 #pragma GCC unroll 16
-      for (int v = 0; v < Vectors; ++v) k[v] = V::load_reals(keys + d * block + v * V::lanes);
+      for (int v = 0; v < Vectors; ++v) k[v] = V::load_reals(keys + (v * dims_ + d) * V::lanes);
 #pragma GCC unroll 16
       for (int i = 0; i < Queries; ++i) {
         const reals one(q[i * dims_ + d]);
@@ -164,13 +187,13 @@ class attention_kernel {
     }
   }
 
-  // s of the keys that any of these queries sees, whole vectors of them.
+  // s of the keys of a step that any of these queries sees, whole vectors of them.
   template <int Queries>
-  void score(std::int64_t query) noexcept {
+  void score(std::int64_t query, range step) noexcept {
     constexpr int most = tile_vectors * V::lanes, half = most / 2;
-    const std::int64_t from = seen_by(query).from, to = seen_by(query + Queries - 1).to;
+    const auto [from, to] = step.within({seen_by(query).from, seen_by(query + Queries - 1).to});
     for (std::int64_t key = from / half * half; key < to;) {
-      if (to - key > half && key + most <= block) {
+      if (to - key > half && key % step_ + most <= step_) {
         score_tile<Queries, tile_vectors>(query, key);
         key += most;
       } else {
@@ -244,11 +267,11 @@ class attention_kernel {
         sum[i][v] = V::load_reals(o_ + (query + i) * dims_ + dim + v * V::lanes) * a;
       }
     }
-    const float *p = s_ + query * block, *values = values_ + dim;
+    const float *p = s_ + query * block, *values = values_of(0) + dim;
     for (std::int64_t k = seen.from; k < seen.to; ++k) {
       reals value[Vectors];
 #pragma GCC unroll 16
-      for (int v = 0; v < Vectors; ++v) value[v] = V::load_reals(values + k * dims_ + v * V::lanes);
+      for (int v = 0; v < Vectors; ++v) value[v] = V::load_reals(values + (k % step_) * dims_ + v * V::lanes);
 #pragma GCC unroll 16
       for (int i = 0; i < Queries; ++i) {
         const reals one(p[i * block + k]);
@@ -275,18 +298,18 @@ class attention_kernel {
     for (int i = 0; i < Queries; ++i) a_[query + i] = 1.0f;
   }
 
-  // Keys that all of these queries see are taken together, those before and behind query by query.
+  // Keys of a step that all of these queries see are taken together, those before and behind query by query.
   template <int Queries>
-  void add_values(std::int64_t query) noexcept {
-    if (whole_) return add_seen<Queries>(query, {0, block});
-    range all{seen_by(query + Queries - 1).from, seen_by(query).to};
-    if (all.from >= all.to) all = {block, block};
+  void add_values(std::int64_t query, range step) noexcept {
+    if (whole_) return add_seen<Queries>(query, step);
+    range all = step.within({seen_by(query + Queries - 1).from, seen_by(query).to});
+    if (all.from >= all.to) all = {step.to, step.to};
     for (int i = 0; i < Queries; ++i) {
-      const range seen = seen_by(query + i);
+      const range seen = step.within(seen_by(query + i));
       add_seen<1>(query + i, {seen.from, std::min(all.from, seen.to)});
     }
     add_seen<Queries>(query, all);
-    for (int i = 0; i < Queries; ++i) add_seen<1>(query + i, {all.to, seen_by(query + i).to});
+    for (int i = 0; i < Queries; ++i) add_seen<1>(query + i, step.within({all.to, seen_by(query + i).to}));
   }
 
   void store_outputs() noexcept {
@@ -308,10 +331,10 @@ class attention_kernel {
   }
 
   const attention_task& t_;
-  const std::int64_t dims_, queries_;
+  const std::int64_t dims_, queries_, step_;
   std::int64_t at_ = 0;  // position of the block
   bool whole_ = false;   // every query sees all its keys
-  float *keys_, *values_, *rows_, *q_, *o_, *s_, *l_, *m_, *a_;
+  float *decoded_, *rows_, *q_, *o_, *s_, *l_, *m_, *a_;
 };
 
 template <class V>

@@ -18,9 +18,9 @@ struct attention_task {
   float scale;
 
   struct cache {
-    const unsigned char* rows;  // of this head, position 0
-    std::int64_t stride;        // bytes from one position to the next
-    std::int64_t blocks;        // of a row of this head
+    const unsigned char* rows;   // of this head, position 0
+    std::int64_t stride;         // bytes from one position to the next
+    std::int64_t blocks, bytes;  // of a row of this head
     void (*decode)(const void* blocks, std::int64_t count, float* out) noexcept;
   };
   cache keys, values;
