@@ -16,7 +16,7 @@ namespace bq::cpu {
 
 struct activations;
 
-// What one form of the products needs of each token in each panel (product.hpp), for tokens [first, last): `out`
+// What one form of the products needs of each token in each panel (prologue.hpp), for tokens [first, last): `out`
 // [panels][tokens], aligned to 64 bytes, of so many bytes each.
 struct preparation {
   std::size_t bytes;
@@ -26,9 +26,9 @@ struct preparation {
 // A row of weights lies by itself or interleaved (row_source.hpp) with the others of its group of `lanes` rows, each
 // filled up to whole words; row pointers then all point to the group.
 
-// Columns [0, cols) of one strip, tokens [first, last): y [tokens, stride], beginning with token `first`. rows[i] is
-// row i of the weights; only the first `count` are wanted, the others may be any. sums: memory for [last - first][strip
-// rows].
+// Columns [0, cols) of `count` rows, tokens [first, last): y [tokens, stride], beginning with token `first`. rows[i] is
+// row i of the weights; where `count` does not fill the last strip, more rows follow, which may be any. sums: memory
+// for [strips][last - first][strip rows].
 using strip_fn = void (*)(const unsigned char* const* rows, bool interleaved, int count, std::int64_t cols,
                           const activations& x, const std::byte* prepared, std::int64_t first, std::int64_t last,
                           float* sums, float* y, std::int64_t stride) noexcept;

@@ -23,9 +23,9 @@ namespace bq {
 
 namespace {
 
-// Of a strip: the outputs for the most stay in the second-level cache, with the fewest the weights' unpacking still
-// counts little.
-constexpr std::int64_t most_tokens = 512, fewest_tokens = 128;
+// Of a task: the outputs for the most stay in the second-level cache, with the fewest the weights' unpacking still
+// counts little. Several strips share the activations' way to that cache.
+constexpr std::int64_t most_tokens = 512, fewest_tokens = 128, most_strips = 4;
 constexpr std::int64_t rows_per_matvec = 32;
 constexpr std::int64_t tokens_per_preparation = 64;
 constexpr int most_strip_rows = 64;
@@ -102,15 +102,17 @@ const Kernels* row_of(type id, std::span<const Kernels> formats) {
   return row == formats.end() ? nullptr : &*row;
 }
 
-// What a task takes: so many rows where there are few tokens, else so many tokens.
+// What a task takes: so many rows where there are few tokens, else so many strips and tokens.
 struct task_size {
-  std::int64_t rows, tokens;
+  std::int64_t rows, strips, tokens;
 
   // Small enough that there are `pieces` tasks for so many rows in all, if that does not make them too small.
   task_size(std::int64_t all_rows, std::int64_t all_tokens, std::int64_t strip_rows, std::int64_t pieces)
       : rows(std::max(rows_per_matvec, (all_rows / pieces + 15) / 16 * 16)), tokens(most_tokens) {
-    const std::int64_t strips = (all_rows + strip_rows - 1) / strip_rows;
-    while (tokens > fewest_tokens && strips * ((all_tokens + tokens - 1) / tokens) < pieces) tokens /= 2;
+    const std::int64_t all_strips = (all_rows + strip_rows - 1) / strip_rows;
+    const auto tasks = [&] { return all_strips * ((all_tokens + tokens - 1) / tokens); };
+    while (tokens > fewest_tokens && tasks() < pieces) tokens /= 2;
+    strips = std::clamp<std::int64_t>(tasks() / pieces, 1, most_strips);
   }
 };
 
@@ -127,7 +129,7 @@ class product {
       few_ = static_cast<int>(which);
       height_ = size.rows;
     } else {
-      height_ = floats_ ? isa.floats().strip_rows : isa.get().strip_rows;
+      height_ = floats_ ? isa.floats().strip_rows : isa.get().strip_rows * size.strips;
       const std::int64_t panel = floats_ ? isa.floats().panel_cols : 0;
       memory_ = static_cast<std::size_t>((panel + std::min(x.tokens, size.tokens)) * height_) * sizeof(float);
     }
@@ -145,7 +147,8 @@ class product {
     const std::int64_t row = task % pieces_ * height_, rows = std::min(height_, w_.rows - row);
     if (few_ >= 0) return run_few(row, rows);
     const std::int64_t first = task / pieces_ * tokens_, last = std::min(first + tokens_, x_.tokens);
-    std::array<const unsigned char*, most_strip_rows> pointers;  // the last row stands in for those beyond it
+    // The last row stands in for those beyond it.
+    std::array<const unsigned char*, most_strips * most_strip_rows> pointers;
     for (std::int64_t r = 0; r < height_; ++r) {
       pointers[static_cast<std::size_t>(r)] = rows_.of(row + std::min(r, rows - 1));
     }

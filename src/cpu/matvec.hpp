@@ -1,9 +1,9 @@
 // The products of a few tokens: blocks of V::lanes rows are interleaved (row_source.hpp), unless they are already, and
 // go into the dot product as they are unpacked, without a panel. The sums and their order are those of
-// src/cpu/product.hpp, so the results are too: where a panel holds scale * code, here the integer sum of each group is
+// src/cpu/tile.hpp, so the results are too: where a panel holds scale * code, here the integer sum of each group is
 // multiplied by its scale.
 #pragma once
-#include "product.hpp"
+#include "tile.hpp"
 
 namespace bq::cpu {
 

@@ -1,5 +1,5 @@
 // A panel: a strip of rows of weights, a stretch of columns at a time, unpacked from any coded format to one layout, so
-// that the products (src/cpu/product.hpp) know no formats.
+// that the products (src/cpu/tile.hpp) know no formats.
 //
 //   codes    [cols / 4][strip rows][4]       bytes, unsigned with a zero to subtract, or signed
 //   scale    [pieces][strip rows]            f32, of 32 columns (a run), or of 16 (a half) where groups are that small

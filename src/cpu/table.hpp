@@ -12,24 +12,14 @@
 
 namespace bq::cpu {
 
-// A row's part of a panel is too short for the hardware's prefetchers, and a strip has many rows: so bytes
-// [at, at + bytes) of every row are asked for while the panel before is being multiplied.
-template <class V>
-BQ_HD void prefetch(const unsigned char* const* rows, bool interleaved, std::int64_t at, std::int64_t bytes) {
-  const int together = interleaved ? V::lanes : 1;
-  at *= together;
-  bytes *= together;
-  for (int r = 0; r < panel<V>::rows; r += together) {
-    for (std::int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(rows[r] + at + i, 0, 2);
-  }
-}
-
 template <tier Tier>
 inline constexpr int planes_of = Tier == tier::precise ? 2 : 1;
 
 template <class V, coded_format F, tier Tier>
 inline constexpr panel_kind strip_kind = Tier == tier::fast ? recoded_kind<V> : panel_traits<V, F>::kind;
 
+// Panel after panel, and in each of them strip after strip, so that the activations' part in it is fetched once for
+// all.
 template <class V, coded_format F, tier Tier>
 void strip_product(const unsigned char* const* rows, bool interleaved, int count, std::int64_t cols,
                    const activations& x, const std::byte* prepared, std::int64_t first, std::int64_t last, float* sums,
@@ -41,23 +31,30 @@ void strip_product(const unsigned char* const* rows, bool interleaved, int count
   const auto offset_of = [](std::int64_t column) {
     return column / F::block_size * static_cast<std::int64_t>(sizeof(typename F::block));
   };
+  const std::int64_t tokens = last - first;
+  const std::int64_t steps = std::max<std::int64_t>(1, tokens / tile_tokens<V, kind, planes>);
   panel<V> p;
   for (std::int64_t at = 0; at < cols; at += panel_cols) {
-    const std::int64_t next = std::min<std::int64_t>(at + panel_cols, cols);
-    const std::int64_t after = std::min<std::int64_t>(next + panel_cols, cols), k = at / panel_cols;
+    const std::int64_t next = std::min<std::int64_t>(at + panel_cols, cols), k = at / panel_cols;
+    const std::int64_t after = std::min<std::int64_t>(next + panel_cols, cols);
     const auto blocks = static_cast<int>((next - at) / F::block_size);
-    if constexpr (Tier == tier::fast)
-      recode<V, F>(rows, interleaved, offset_of(at), blocks, p);
-    else
-      unpack<V, F>(rows, interleaved, offset_of(at), blocks, p);
-    prefetch<V>(rows, interleaved, offset_of(next), offset_of(after - next));
-    const bool direct = next == cols && count == height;
-    product<V, kind, planes>(p, x.codes_of(k, first, 0), of + k * x.tokens + first, last - first,
-                             static_cast<int>((next - at + kind.columns - 1) / kind.columns),
-                             {k == 0 ? nullptr : sums, direct ? y : sums, direct ? stride : height});
+    const int runs = static_cast<int>((next - at + kind.columns - 1) / kind.columns);
+    for (int strip = 0; strip < count; strip += height) {
+      if constexpr (Tier == tier::fast)
+        recode<V, F>(rows + strip, interleaved, offset_of(at), blocks, p);
+      else
+        unpack<V, F>(rows + strip, interleaved, offset_of(at), blocks, p);
+      const bool more = strip + height < count, direct = next == cols && count - strip >= height;
+      const upcoming_rows<V> upcoming(more ? rows + strip + height : rows, interleaved, offset_of(more ? at : next),
+                                      offset_of(more ? next - at : after - next), steps);
+      float* const own = sums + strip * tokens;
+      product<V, kind, planes>(p, x.codes_of(k, first, 0), of + k * x.tokens + first, tokens, runs,
+                               {k == 0 ? nullptr : own, direct ? y + strip : own, direct ? stride : height}, upcoming);
+    }
   }
-  for (std::int64_t t = 0; count < height && t < last - first; ++t)
-    std::copy_n(sums + t * height, count, y + t * stride);
+  const int whole = count / height * height;
+  for (std::int64_t t = 0; whole < count && t < tokens; ++t)
+    std::copy_n(sums + whole * tokens + t * height, count - whole, y + t * stride + whole);
 }
 
 template <class V, panel_kind Kind, int Planes>

@@ -17,6 +17,7 @@ struct isa {
   static constexpr int lanes = 8;
   // Vectors of rows in a strip of weights, and in a tile; vectors that a tile accumulates in.
   static constexpr int strip = 4, tile = 2, accumulators = 8;
+  static constexpr int woven_tokens = 0;  // of a tile whose runs overlap; 0: registers do not suffice
   static constexpr int float_tokens = 3;  // with 4 rows in a tile of floats
 
   // Pairs of products are summed in 16 bits with saturation: unsigned codes must be below 128. Others go as signed

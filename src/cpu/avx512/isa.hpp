@@ -17,6 +17,7 @@ struct isa {
   static constexpr int lanes = 16;
   // Vectors of rows in a strip of weights, and in a tile; vectors that a tile accumulates in.
   static constexpr int strip = 4, tile = 2, accumulators = 16;
+  static constexpr int woven_tokens = 4;  // of a tile whose runs overlap; 0: registers do not suffice
   static constexpr int float_tokens = 6;  // with 4 rows in a tile of floats
 
   // The dot product multiplies unsigned bytes of weights, whatever their range.

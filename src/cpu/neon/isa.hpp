@@ -54,6 +54,7 @@ struct isa {
   static constexpr int lanes = 4;
   // 24 accumulators, 6 vectors of weights and one of activations fill 31 of the 32 registers.
   static constexpr int strip = 6, tile = 6, accumulators = 24;
+  static constexpr int woven_tokens = 0;  // of a tile whose runs overlap; 0: registers do not suffice
   static constexpr int float_tokens = 6;  // with 4 rows in a tile of floats
 
   // The dot product multiplies signed bytes, -128 among them.

@@ -15,6 +15,7 @@ struct isa {
   static constexpr int lanes = 1;
   // Vectors of rows in a strip of weights, and in a tile; vectors that a tile accumulates in.
   static constexpr int strip = 8, tile = 2, accumulators = 4;
+  static constexpr int woven_tokens = 0;  // of a tile whose runs overlap; 0: registers do not suffice
   static constexpr int float_tokens = 2;  // with 4 rows in a tile of floats
 
   template <int /*code_bits*/>
