@@ -1,11 +1,17 @@
-// thread_pool: workers take task numbers from one atomic counter, and come and go through one atomic word, the gate:
+// thread_pool: rounds of tasks, one for each run(). Every thread has a part of a round's tasks, one after the other,
+// which it claims one by one; at its end it claims those of the parts behind it. What threads tell each other is as
+// little as can be, since every cache line that one writes and the other reads takes a tenth of a microsecond or more:
 //
-//   bits 0-10: workers inside, bit 11: open, bit 12: run() sleeps until the last one has left, from 13: round
+//   call   the round and its tasks: all that a worker has to see to begin
+//   claim  of each part: the round and its next task; one of an older round has not begun. Only a claim lets a thread
+//          touch the round's tasks, and once all are claimed no claim of that round succeeds any more: a worker that
+//          comes late finds nothing, and nobody waits for it
+//   ended  of each worker: the round and the tasks that it has run; run() waits until these sum up
 //
-// A worker enters an open gate at most once in a round; run() closes it when no task is left, and waits for those
-// inside only. Both look for a moment before they sleep, since the next loop often follows within microseconds and
-// waking a thread takes tens of them.
+// Both look for a moment before they sleep, since the next loop often follows within microseconds and waking a thread
+// takes tens of them.
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <exception>
@@ -22,68 +28,161 @@ namespace bq {
 
 namespace {
 constexpr int most_threads = 1024;
-constexpr std::uint32_t inside = 2 * most_threads - 1, open = inside + 1, sleeping = 2 * open, one_round = 2 * sleeping;
+constexpr int task_bits = 20;
+constexpr std::size_t most_tasks = (1 << task_bits) - 1;  // of a round; of rounds there are enough for months
 constexpr std::chrono::microseconds patience{100};
+constexpr int looks_per_glance = 16;  // at the clock
+
+constexpr std::uint64_t packed(std::uint64_t round, std::size_t tasks) { return round << task_bits | tasks; }
+constexpr std::uint64_t round_of(std::uint64_t word) { return word >> task_bits; }
+constexpr std::size_t tasks_of(std::uint64_t word) { return word & most_tasks; }
+
+// So many lines are asked for between two looks, of each expected read at most so many bytes, and so many reads are
+// kept: what is asked for has to stay in the second-level cache.
+constexpr std::size_t line = 64, lines_at_once = 8, most_bytes = 256 << 10, most_expected = 4;
 }  // namespace
 
 struct thread_pool::state {
-  std::atomic<std::uint32_t> gate{0};
-  std::atomic<bool> stop{false};
-  bool patient = false;  // there is a processor for every thread: looking takes nobody's time
-  const std::function<void(std::size_t)>* task = nullptr;
-  std::size_t count = 0;
-  std::mutex mutex;  // of failure; it also keeps the gate and the counter a cache line apart
-  std::atomic<std::size_t> next{0};
-  std::exception_ptr failure;
+  struct participant {
+    alignas(64) std::atomic<std::uint64_t> claim{0};
+    alignas(64) std::atomic<std::uint64_t> ended{0};
+    alignas(64) std::uint32_t version = 0;   // of the expectations that it asks for now
+    std::size_t expectation = 0, bytes = 0;  // the one it has come to, and how much of its part it has asked for
+  };
+  struct expectation {
+    std::atomic<const std::byte*> begin{nullptr};
+    std::atomic<std::size_t> size{0};
+    std::atomic<bool> divided{false};
+  };
+
+  std::vector<participant> participants;  // the caller of run() first
   std::vector<std::thread> workers;
+  bool patient = false;  // there is a processor for every thread: looking takes nobody's time
+  std::mutex mutex;      // of failure
+  std::exception_ptr failure;
+  std::atomic<bool> failed{false}, stop{false};
 
-  void work_off() {
-    for (std::size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) {
-      try {
-        (*task)(i);
-      } catch (...) {
-        const std::lock_guard lock(mutex);
-        if (!failure) failure = std::current_exception();
-        next.store(count, std::memory_order_relaxed);
-      }
+  alignas(64) std::atomic<std::uint64_t> call{0};
+  std::atomic<const std::function<void(std::size_t)>*> body{nullptr};
+  std::atomic<std::uint32_t> round{0};          // of call, which workers sleep on
+  alignas(64) std::atomic<bool> asleep{false};  // run(), until `woken` changes
+  std::atomic<std::uint32_t> woken{0};
+  alignas(64) std::atomic<std::uint32_t> version{0};  // of what is expected
+  std::array<expectation, most_expected> expected;
+
+  // Asks for a few lines of what is expected to be read. What it sees may be half of one expectation and half of
+  // another: asking for any address does no harm.
+  void prefetch(std::size_t self) {
+    participant& t = participants[self];
+    const std::uint32_t now = version.load(std::memory_order_acquire);
+    if (now != t.version) t.version = now, t.expectation = 0, t.bytes = 0;
+    for (; t.expectation < most_expected; ++t.expectation, t.bytes = 0) {
+      const expectation& e = expected[t.expectation];
+      const std::size_t size = e.size.load(std::memory_order_relaxed), n = participants.size();
+      const bool divided = e.divided.load(std::memory_order_relaxed);
+      const std::size_t first = divided ? size * self / n : 0, last = divided ? size * (self + 1) / n : size;
+      const std::size_t from = first + t.bytes, to = std::min(last, first + most_bytes);
+      if (from >= to) continue;
+      const std::byte* p = e.begin.load(std::memory_order_relaxed);
+      for (std::size_t i = 0; i < lines_at_once; ++i) __builtin_prefetch(p + from + i * line, 0, 2);
+      t.bytes += lines_at_once * line;
+      return;
     }
   }
 
-  // Looks at the gate until it is as wanted, or patience ends. Returns what it saw last.
-  template <class Wanted>
-  std::uint32_t look(const Wanted& wanted) const {
-    std::uint32_t seen = gate.load();
+  // Claims a task of a part, if one is left.
+  bool claimed(std::uint64_t of, std::size_t part, std::size_t& task) {
+    const std::size_t count = tasks_of(of), n = participants.size();
+    const std::size_t begin = count * part / n, end = count * (part + 1) / n;
+    std::atomic<std::uint64_t>& claim = participants[part].claim;
+    std::uint64_t seen = claim.load(std::memory_order_relaxed);
+    do {
+      task = round_of(seen) < round_of(of) ? begin : tasks_of(seen);
+      if (round_of(seen) > round_of(of) || task >= end) return false;
+    } while (!claim.compare_exchange_weak(seen, packed(round_of(of), task + 1), std::memory_order_relaxed));
+    return true;
+  }
+
+  // Returns how many tasks of the round were left for this thread.
+  std::size_t work_off(std::uint64_t of, std::size_t self) {
+    std::size_t done = 0;
+    for (std::size_t k = 0, i = 0; k < participants.size(); ++k) {
+      for (; claimed(of, (self + k) % participants.size(), i); ++done) {
+        if (failed.load(std::memory_order_relaxed)) continue;
+        try {
+          (*body.load(std::memory_order_relaxed))(i);
+        } catch (...) {
+          const std::lock_guard lock(mutex);
+          if (!failure) failure = std::current_exception();
+          failed = true;
+        }
+      }
+    }
+    return done;
+  }
+
+  // Looks until it is so, or patience ends. Returns whether it is.
+  template <class Condition>
+  bool look(std::size_t self, const Condition& condition) {
+    if (condition()) return true;
+    if (!patient) return false;
     const auto end = std::chrono::steady_clock::now() + patience;
-    while (patient && !wanted(seen) && std::chrono::steady_clock::now() < end) seen = gate.load();
-    return seen;
+    do {
+      for (int i = 0; i < looks_per_glance; ++i) {
+        prefetch(self);
+        if (condition()) return true;
+      }
+    } while (std::chrono::steady_clock::now() < end);
+    return false;
   }
 
-  void worker() {
-    for (std::uint32_t round = 0;;) {
-      const auto another = [&](std::uint32_t g) { return g / one_round != round; };
-      std::uint32_t g = look(another);
-      for (; !another(g); g = gate.load()) gate.wait(g);
+  void worker(std::size_t self) {
+    for (std::uint64_t seen = 0;;) {
+      std::uint64_t now = 0;
+      const auto called = [&] { return round_of(now = call.load(std::memory_order_acquire)) != seen; };
+      if (!look(self, called)) {
+        while (!called()) round.wait(static_cast<std::uint32_t>(seen));
+      }
       if (stop) return;
-      round = g / one_round;
-      while ((g & open) && !another(g)) {
-        if (!gate.compare_exchange_weak(g, g + 1)) continue;
-        work_off();
-        g = gate.fetch_sub(1);
-        if ((g & sleeping) && (g & inside) == 1) gate.notify_all();
-        break;
+      seen = round_of(now);
+      const std::size_t done = work_off(now, self);
+      if (done == 0) continue;
+      participants[self].ended = packed(seen, done);
+      if (asleep) {
+        ++woken;
+        woken.notify_all();
       }
     }
   }
 
-  void begin_round(std::uint32_t open_or_not) {
-    gate = (gate / one_round + 1) * one_round + open_or_not;
-    gate.notify_all();
+  std::uint64_t begin_round(std::size_t count) {
+    const std::uint64_t now = packed(round_of(call.load(std::memory_order_relaxed)) + 1, count);
+    call.store(now, std::memory_order_release);
+    round = static_cast<std::uint32_t>(round_of(now));
+    round.notify_all();
+    return now;
   }
 
-  void end_round() {
-    const auto left = [](std::uint32_t g) { return (g & inside) == 0; };
-    if (left(gate.fetch_and(~open)) || left(look(left))) return;
-    for (std::uint32_t g = gate.fetch_or(sleeping) | sleeping; !left(g); g = gate) gate.wait(g);
+  // Of a round of which this thread has run so many tasks.
+  void end_round(std::uint64_t of, std::size_t done) {
+    const auto all_ended = [&] {
+      std::size_t sum = done;
+      for (std::size_t i = 1; i < participants.size() && sum < tasks_of(of); ++i) {
+        const std::uint64_t ended = participants[i].ended;
+        if (round_of(ended) == round_of(of)) sum += tasks_of(ended);
+      }
+      return sum == tasks_of(of);
+    };
+    if (look(0, all_ended)) return;
+    asleep = true;
+    for (std::uint32_t before = woken; !all_ended(); before = woken) woken.wait(before);
+    asleep = false;
+  }
+
+  void run_round(std::size_t count, const std::function<void(std::size_t)>& task) {
+    body.store(&task, std::memory_order_relaxed);
+    const std::uint64_t now = begin_round(count);
+    end_round(now, work_off(now, 0));
   }
 
   void shut_down() {
@@ -103,8 +202,10 @@ thread_pool::thread_pool(int threads) : state_(std::make_unique<state>()) {
                  .found = std::to_string(threads)});
   }
   state_->patient = threads <= processors;
+  state_->participants = std::vector<state::participant>(static_cast<std::size_t>(threads));
   try {
-    for (int i = 1; i < threads; ++i) state_->workers.emplace_back([s = state_.get()] { s->worker(); });
+    for (int i = 1; i < threads; ++i)
+      state_->workers.emplace_back([s = state_.get(), i] { s->worker(static_cast<std::size_t>(i)); });
   } catch (...) {
     state_->shut_down();
     throw;
@@ -115,15 +216,30 @@ thread_pool::~thread_pool() { state_->shut_down(); }
 
 int thread_pool::concurrency() const noexcept { return static_cast<int>(state_->workers.size()) + 1; }
 
+void thread_pool::expect(std::span<const expected_read> reads) noexcept {
+  for (std::size_t i = 0; i < most_expected; ++i) {
+    const expected_read read = i < reads.size() ? reads[i] : expected_read{};
+    state::expectation& e = state_->expected[i];
+    e.begin.store(read.bytes.data(), std::memory_order_relaxed);
+    e.size.store(read.bytes.size(), std::memory_order_relaxed);
+    e.divided.store(read.divided, std::memory_order_relaxed);
+  }
+  state_->version.fetch_add(1, std::memory_order_release);
+}
+
 void thread_pool::run(std::size_t count, const std::function<void(std::size_t)>& task) {
   state& s = *state_;
-  s.task = &task;
-  s.count = count;
-  s.next.store(0, std::memory_order_relaxed);
-  if (count > 1 && !s.workers.empty()) s.begin_round(open);
-  s.work_off();
-  s.end_round();
-  if (s.failure) std::rethrow_exception(std::exchange(s.failure, nullptr));
+  if (count <= 1 || s.workers.empty()) {
+    for (std::size_t i = 0; i < count; ++i) task(i);
+  } else if (count > most_tasks) {
+    const std::size_t half = count / 2;
+    run(half, task);
+    run(count - half, [&](std::size_t i) { task(half + i); });
+  } else {
+    s.run_round(count, task);
+    s.failed = false;
+    if (s.failure) std::rethrow_exception(std::exchange(s.failure, nullptr));
+  }
 }
 
 }  // namespace bq

@@ -211,7 +211,7 @@ struct workspace::contents {
       tasks += products.emplace_back(p.w, x, p.y.data(), size, isa, sums).tasks();
     }
     prepare(x, options.threads);
-    for_each_task_in_walks(options.threads, tasks, [&](std::size_t i) {
+    for_each_task(options.threads, tasks, [&](std::size_t i) {
       auto task = static_cast<std::int64_t>(i);
       auto p = products.begin();
       for (; task >= p->tasks(); ++p) task -= p->tasks();

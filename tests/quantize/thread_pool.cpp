@@ -1,10 +1,14 @@
 // thread_pool: every task runs once, exceptions come back, and the pool can be used again after one.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <blockquant/error.hpp>
 #include <blockquant/parallel.hpp>
 #include <chrono>
+#include <map>
+#include <mutex>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -21,6 +25,47 @@ TEST_CASE("every task runs exactly once, run after run") {
         for (const auto& h : hits) once = once && h == 1;
         CHECK(once);
       }
+    }
+  }
+}
+
+TEST_CASE("more tasks than a round has room for run exactly once") {
+  bq::thread_pool pool(3);
+  std::vector<std::atomic<unsigned char>> hits((std::size_t{5} << 19) + 3);
+  pool.run(hits.size(), [&](std::size_t i) { ++hits[i]; });
+  CHECK(std::all_of(hits.begin(), hits.end(), [](const auto& h) { return h == 1; }));
+}
+
+TEST_CASE("a thread takes tasks one after the other, of its own part first") {
+  constexpr std::size_t count = 1000, threads = 4;
+  bq::thread_pool pool(threads);
+  std::map<std::thread::id, std::vector<std::size_t>> taken;
+  std::mutex mutex;
+  for (int again = 0; again < 20; ++again) {
+    taken.clear();
+    pool.run(count, [&](std::size_t i) {
+      const std::lock_guard lock(mutex);
+      taken[std::this_thread::get_id()].push_back(i);
+    });
+    for (const auto& [thread, tasks] : taken) {
+      std::size_t turns = 0;
+      for (std::size_t k = 1; k < tasks.size(); ++k) turns += tasks[k] < tasks[k - 1];
+      CHECK(turns <= 1);  // from the last part to the first
+    }
+  }
+}
+
+TEST_CASE("loops follow each other closely, with and without expectations of what they will read") {
+  bq::thread_pool pool(3);
+  const std::vector<std::byte> memory(100000);
+  std::vector<std::atomic<int>> hits(7);
+  for (int again = 1; again <= 20000; ++again) {
+    if (again % 3 == 0) pool.expect(std::array{bq::expected_read{memory, true}, bq::expected_read{memory}});
+    if (again % 5 == 0) pool.expect({});
+    if (again % 7 == 0) pool.expect(std::vector<bq::expected_read>(9, {memory}));
+    pool.run(hits.size(), [&](std::size_t i) { ++hits[i]; });
+    if (std::any_of(hits.begin(), hits.end(), [&](const auto& h) { return h != again; })) {
+      FAIL("a task did not run once in loop ", again);
     }
   }
 }
