@@ -59,8 +59,8 @@ constexpr isa all[] = {
 }  // namespace
 
 const isa& choose(std::string_view name) {
-  const char* forced = std::getenv("BQ_ISA");  // NOLINT(concurrency-mt-unsafe): read only
-  const bool from_environment = name.empty() && forced && *forced;
+  const char* forced = name.empty() ? std::getenv("BQ_ISA") : nullptr;  // NOLINT(concurrency-mt-unsafe): read only
+  const bool from_environment = forced && *forced;
   if (from_environment) name = forced;
   const auto it = std::find_if(std::begin(all), std::end(all),
                                [&](const isa& i) { return name.empty() ? i.supported() : i.name == name; });

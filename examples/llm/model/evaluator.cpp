@@ -11,6 +11,18 @@ namespace {
 
 std::size_t size_of(std::int64_t rows, std::int64_t cols) { return static_cast<std::size_t>(rows * cols); }
 
+// Weights that one loop reads, where they follow each other in memory, as interleaved ones do; else the first of them.
+bq::expected_read weights_of(std::initializer_list<const linear*> products) {
+  constexpr std::uintptr_t gap = 64;
+  const auto address = [](const std::byte* p) { return reinterpret_cast<std::uintptr_t>(p); };
+  std::span<const std::byte> all = (*products.begin())->weight.blocks;
+  for (const linear* p : products) {
+    const std::span<const std::byte> next = p->weight.blocks;
+    if (address(next.data()) - address(all.data()) - all.size() < gap) all = {all.data(), next.data() + next.size()};
+  }
+  return {all, true};
+}
+
 }  // namespace
 
 void evaluator::check(std::span<const batch_part> batch, const kv_cache& cache) const {
@@ -104,19 +116,20 @@ bq::activations::writer evaluator::added_and_normalised(const floats& post_norm,
   return [&, this](std::int64_t first, std::int64_t last) {
     const std::size_t at = size_of(first, model_.embedding), n = size_of(last - first, model_.embedding);
     const auto out = out_.subspan(at, n);
-    if (!post_norm.empty()) bq::rms_norm(out, {}, post_norm, model_.epsilon, out);
-    bq::rms_norm(h_.subspan(at, n), out, norm, model_.epsilon, x_.subspan(at, n));
+    if (!post_norm.empty()) bq::rms_norm(out, {}, post_norm, model_.epsilon, out, ops_of_task());
+    bq::rms_norm(h_.subspan(at, n), out, norm, model_.epsilon, x_.subspan(at, n), ops_of_task());
   };
 }
 
-// Products of x, once it is written, with several weights, in one loop.
+// Products of x, once it is written, with several weights, in one loop; `next`: what is read after them.
 void evaluator::multiply(std::span<const float> x, const bq::activations::writer& write,
-                         std::initializer_list<layer_product> products) {
+                         std::initializer_list<layer_product> products, std::span<const bq::expected_read> next) {
   const std::int64_t cols = products.begin()->w->weight.cols, tokens = static_cast<std::int64_t>(x.size()) / cols;
   prepared_.assign_written(x, tokens, cols, write, products_options());
   if (options_.observe) {
     for (const layer_product& p : products) options_.observe(p.w->name, x, tokens);
   }
+  if (options_.threads) options_.threads->expect(next);
   projections_.clear();
   for (const layer_product& p : products) projections_.push_back({p.w->weight, p.y});
   bq::matmul(projections_, prepared_, products_options());
@@ -133,7 +146,8 @@ void evaluator::attend(std::size_t layer, const bq::activations::writer& write_x
                        kv_cache& cache) {
   const decoder_layer& l = model_.layers[layer];
   const bool last = layer + 1 == model_.layers.size();
-  multiply(x_, write_x, {{&l.q, q_}, {&l.k, k_}, {&l.v, v_}});
+  const std::array next{weights_of({&l.attention_output}), weights_of({&l.gate, &l.up})};
+  multiply(x_, write_x, {{&l.q, q_}, {&l.k, k_}, {&l.v, v_}}, next);
   if (!l.q_norm.empty()) bq::rms_norm(q_, {}, l.q_norm, model_.epsilon, q_, ops());
   if (!l.k_norm.empty()) bq::rms_norm(k_, {}, l.k_norm, model_.epsilon, k_, ops());
   const bq::rope_table& rope = l.local_rope ? local_rope_ : rope_;
@@ -155,22 +169,38 @@ void evaluator::attend(std::size_t layer, const bq::activations::writer& write_x
   }
   if (last) keep_wanted(batch);
   bq::attention_options o;
-  o.threads = options_.threads;
+  o.threads = options_.threads, o.isa = isa_;
   o.heads = model_.heads, o.kv_heads = model_.kv_heads, o.head_dim = model_.head_dim;
   o.window = l.window, o.scale = model_.attention_scale;
   bq::attention(q_, sequences, attended_, o);
-  multiply(attended_, nullptr, {{&l.attention_output, out_}});
+  multiply(attended_, nullptr, {{&l.attention_output, out_}}, std::span(next).last(1));
 }
 
 // out_ = what the second half of a layer adds to h_, but for its norm.
-void evaluator::feed_forward(const decoder_layer& l, const bq::activations::writer& write_x) {
-  multiply(x_, write_x, {{&l.gate, gate_}, {&l.up, up_}});
+void evaluator::feed_forward(std::size_t layer, const bq::activations::writer& write_x,
+                             std::span<const batch_part> batch, const kv_cache& cache) {
+  const decoder_layer& l = model_.layers[layer];
+  multiply(x_, write_x, {{&l.gate, gate_}, {&l.up, up_}}, std::array{weights_of({&l.down})});
   const auto activate = [this](std::int64_t first, std::int64_t last) {
     const std::size_t at = size_of(first, model_.feed_forward), n = size_of(last - first, model_.feed_forward);
     const auto gate = gate_.subspan(at, n);
-    bq::gated(model_.activation, gate, up_.subspan(at, n), gate);
+    bq::gated(model_.activation, gate, up_.subspan(at, n), gate, ops_of_task());
   };
-  multiply(gate_, activate, {{&l.down, out_}});
+  multiply(gate_, activate, {{&l.down, out_}}, reads_before(layer + 1, batch, cache));
+}
+
+// What a layer, or the product behind the last one, reads first. Of several sequences, the first stands for all.
+std::span<const bq::expected_read> evaluator::reads_before(std::size_t layer, std::span<const batch_part> batch,
+                                                           const kv_cache& cache) {
+  reads_.clear();
+  if (layer == model_.layers.size()) {
+    reads_.push_back(weights_of({&model_.output}));
+    return reads_;
+  }
+  const bq::attention_sequence seen = cache.read(layer, batch.front().sequence, 0);
+  const decoder_layer& l = model_.layers[layer];
+  reads_ = {{seen.keys.blocks}, {seen.values.blocks}, weights_of({&l.q, &l.k, &l.v})};
+  return reads_;
 }
 
 std::span<const float> evaluator::run(std::span<const batch_part> batch, kv_cache& cache) {
@@ -193,7 +223,7 @@ std::span<const float> evaluator::run(std::span<const batch_part> batch, kv_cach
   for (std::size_t i = 0; i < model_.layers.size(); ++i) {
     const decoder_layer& l = model_.layers[i];
     attend(i, added_and_normalised(*post_norm, l.attention_norm), batch, cache);
-    feed_forward(l, added_and_normalised(l.attention_post_norm, l.feed_forward_norm));
+    feed_forward(i, added_and_normalised(l.attention_post_norm, l.feed_forward_norm), batch, cache);
     post_norm = &l.feed_forward_post_norm;
   }
   added_and_normalised(*post_norm, model_.output_norm)(0, tokens_);
@@ -202,7 +232,8 @@ std::span<const float> evaluator::run(std::span<const batch_part> batch, kv_cach
 }
 
 void evaluator::logits(std::span<const float> hidden, std::span<float> out) {
-  multiply(hidden, nullptr, {{&model_.output, out}});
+  const decoder_layer& first = model_.layers.front();
+  multiply(hidden, nullptr, {{&model_.output, out}}, std::array{weights_of({&first.q, &first.k, &first.v})});
   if (model_.logit_cap != 0.0f) bq::soft_cap(out, model_.logit_cap, ops());
 }
 

@@ -61,27 +61,33 @@ class evaluator {
   void keep_wanted(std::span<const batch_part> batch);
   void attend(std::size_t layer, const bq::activations::writer& write_x, std::span<const batch_part> batch,
               kv_cache& cache);
-  void feed_forward(const decoder_layer& l, const bq::activations::writer& write_x);
+  void feed_forward(std::size_t layer, const bq::activations::writer& write_x, std::span<const batch_part> batch,
+                    const kv_cache& cache);
+  std::span<const bq::expected_read> reads_before(std::size_t layer, std::span<const batch_part> batch,
+                                                  const kv_cache& cache);
   bq::activations::writer added_and_normalised(const floats& post_norm, const floats& norm);
   struct layer_product {
     const linear* w;
     std::span<float> y;
   };
   void multiply(std::span<const float> x, const bq::activations::writer& write,
-                std::initializer_list<layer_product> products);
-  bq::ops_options ops() const { return {.threads = options_.threads}; }
+                std::initializer_list<layer_product> products, std::span<const bq::expected_read> next);
+  bq::ops_options ops() const { return {.threads = options_.threads, .isa = isa_}; }
+  bq::ops_options ops_of_task() const { return {.isa = isa_}; }
   bq::matmul_options products_options() {
-    return {.tier = options_.tier, .threads = options_.threads, .memory = &memory_};
+    return {.tier = options_.tier, .threads = options_.threads, .isa = isa_, .memory = &memory_};
   }
 
   const decoder& model_;
   const evaluator_options options_;
+  const std::string_view isa_ = bq::chosen_isa();  // asked for once, not by every operation
   std::int64_t tokens_ = 0;
   std::span<float> h_, x_, q_, k_, v_, attended_, gate_, up_, out_;  // [tokens_, width], in memory_of_rows_
   floats memory_of_rows_;
   bq::rope_table rope_, local_rope_;
   bq::activations prepared_;
   std::vector<bq::projection> projections_;
+  std::vector<bq::expected_read> reads_;
   bq::workspace memory_;
 };
 
