@@ -59,7 +59,10 @@ cpu::attention_task::cache rows_of(const char* what, const matrix& m, const atte
           blocks * type.block_bytes, codec->decode};
 }
 
-// Working memory of tasks, as much of it as tasks run at once.
+// Working memory of tasks that need little: on the stack of the thread, whose caches it then stays in.
+constexpr std::int64_t stack_floats = 8192;
+
+// Working memory of the others, as much of it as tasks run at once.
 class scratch_pool {
  public:
   using memory = std::unique_ptr<float[]>;
@@ -126,10 +129,16 @@ void attention(std::span<const float> q, std::span<const attention_sequence> seq
   }
 
   const cpu::operations& ops = isa.ops();
-  scratch_pool pool(ops.attention_scratch(most, o.head_dim));
+  const std::int64_t floats = ops.attention_scratch(most, o.head_dim);
+  scratch_pool pool(floats);
   const auto run = [&](std::size_t i) {
+    const cpu::attention_task& task = tasks[tasks.size() - 1 - i];  // the last tokens see most: they begin
+    if (floats <= stack_floats) {
+      alignas(64) float memory[stack_floats];
+      return ops.attention(task, memory);
+    }
     auto memory = pool.take();
-    ops.attention(tasks[tasks.size() - 1 - i], memory.get());  // the last tokens see most: they begin
+    ops.attention(task, memory.get());
     pool.give(std::move(memory));
   };
   if (o.threads && tasks.size() > 1) {
