@@ -9,7 +9,8 @@
 //   ended  of each worker: the round and the tasks that it has run; run() waits until these sum up
 //
 // Both look for a moment before they sleep, since the next loop often follows within microseconds and waking a thread
-// takes tens of them.
+// takes tens of them. run() looks for sleepers when it has called, and again behind its first task, when the call has
+// certainly reached them: to wait for that before would take longer than many a task.
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -37,9 +38,9 @@ constexpr std::uint64_t packed(std::uint64_t round, std::size_t tasks) { return 
 constexpr std::uint64_t round_of(std::uint64_t word) { return word >> task_bits; }
 constexpr std::size_t tasks_of(std::uint64_t word) { return word & most_tasks; }
 
-// So many lines are asked for between two looks, of each expected read at most so many bytes, and so many reads are
-// kept: what is asked for has to stay in the second-level cache.
-constexpr std::size_t line = 64, lines_at_once = 8, most_bytes = 256 << 10, most_expected = 4;
+// So many lines are asked for between two looks, of each expected read at most so many bytes, since they have to stay
+// in the second-level cache, and so many reads are kept, which one cache line tells of.
+constexpr std::size_t line = 64, lines_at_once = 8, most_bytes = 256 << 10, most_expected = 3;
 }  // namespace
 
 struct thread_pool::state {
@@ -51,8 +52,7 @@ struct thread_pool::state {
   };
   struct expectation {
     std::atomic<const std::byte*> begin{nullptr};
-    std::atomic<std::size_t> size{0};
-    std::atomic<bool> divided{false};
+    std::atomic<std::size_t> size_and_divided{0};  // in the lowest bit
   };
 
   std::vector<participant> participants;  // the caller of run() first
@@ -64,8 +64,9 @@ struct thread_pool::state {
 
   alignas(64) std::atomic<std::uint64_t> call{0};
   std::atomic<const std::function<void(std::size_t)>*> body{nullptr};
-  std::atomic<std::uint32_t> round{0};          // of call, which workers sleep on
-  alignas(64) std::atomic<bool> asleep{false};  // run(), until `woken` changes
+  std::atomic<std::uint32_t> round{0};                 // of call, which workers sleep on
+  alignas(64) std::atomic<std::uint32_t> sleepers{0};  // workers
+  alignas(64) std::atomic<bool> asleep{false};         // run(), until `woken` changes
   std::atomic<std::uint32_t> woken{0};
   alignas(64) std::atomic<std::uint32_t> version{0};  // of what is expected
   std::array<expectation, most_expected> expected;
@@ -78,8 +79,9 @@ struct thread_pool::state {
     if (now != t.version) t.version = now, t.expectation = 0, t.bytes = 0;
     for (; t.expectation < most_expected; ++t.expectation, t.bytes = 0) {
       const expectation& e = expected[t.expectation];
-      const std::size_t size = e.size.load(std::memory_order_relaxed), n = participants.size();
-      const bool divided = e.divided.load(std::memory_order_relaxed);
+      const std::size_t word = e.size_and_divided.load(std::memory_order_relaxed), n = participants.size();
+      const std::size_t size = word / 2;
+      const bool divided = word % 2 != 0;
       const std::size_t first = divided ? size * self / n : 0, last = divided ? size * (self + 1) / n : size;
       const std::size_t from = first + t.bytes, to = std::min(last, first + most_bytes);
       if (from >= to) continue;
@@ -116,6 +118,7 @@ struct thread_pool::state {
           if (!failure) failure = std::current_exception();
           failed = true;
         }
+        if (self == 0 && done == 0 && sleepers.fetch_add(0) > 0) round.notify_all();
       }
     }
     return done;
@@ -141,7 +144,9 @@ struct thread_pool::state {
       std::uint64_t now = 0;
       const auto called = [&] { return round_of(now = call.load(std::memory_order_acquire)) != seen; };
       if (!look(self, called)) {
+        ++sleepers;
         while (!called()) round.wait(static_cast<std::uint32_t>(seen));
+        --sleepers;
       }
       if (stop) return;
       seen = round_of(now);
@@ -158,8 +163,8 @@ struct thread_pool::state {
   std::uint64_t begin_round(std::size_t count) {
     const std::uint64_t now = packed(round_of(call.load(std::memory_order_relaxed)) + 1, count);
     call.store(now, std::memory_order_release);
-    round = static_cast<std::uint32_t>(round_of(now));
-    round.notify_all();
+    round.store(static_cast<std::uint32_t>(round_of(now)), std::memory_order_release);
+    if (sleepers.load(std::memory_order_relaxed) > 0) round.notify_all();
     return now;
   }
 
@@ -188,6 +193,8 @@ struct thread_pool::state {
   void shut_down() {
     stop = true;
     begin_round(0);
+    ++sleepers;  // whoever is about to sleep sees the call now
+    round.notify_all();
     for (std::thread& t : workers) t.join();
   }
 };
@@ -221,10 +228,9 @@ void thread_pool::expect(std::span<const expected_read> reads) noexcept {
     const expected_read read = i < reads.size() ? reads[i] : expected_read{};
     state::expectation& e = state_->expected[i];
     e.begin.store(read.bytes.data(), std::memory_order_relaxed);
-    e.size.store(read.bytes.size(), std::memory_order_relaxed);
-    e.divided.store(read.divided, std::memory_order_relaxed);
+    e.size_and_divided.store(2 * read.bytes.size() + (read.divided ? 1 : 0), std::memory_order_relaxed);
   }
-  state_->version.fetch_add(1, std::memory_order_release);
+  state_->version.store(state_->version.load(std::memory_order_relaxed) + 1, std::memory_order_release);
 }
 
 void thread_pool::run(std::size_t count, const std::function<void(std::size_t)>& task) {
