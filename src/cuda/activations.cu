@@ -1,5 +1,5 @@
-// Rows of activations [tokens, cols], computed once and written in every form asked for: f32, f16 as products take it,
-// int8 under a scale per 32 columns or per token. What is computed is a source: x itself, its RMS norm, a
+// Rows of activations [tokens, cols], computed once and written in every form asked for: f32, f16 or bytes as products
+// take them, int8 under a scale per 32 columns or per token. What is computed is a source: x itself, its RMS norm, a
 // gated activation.
 //
 // A thread block takes a row, and keeps it in registers between its reductions; where nothing is reduced over the row,
@@ -10,7 +10,8 @@
 
 #include "arguments.hpp"
 #include "check.hpp"
-#include "half_scale.hpp"
+#include "code_scale.cuh"
+#include "fast.hpp"
 #include "prepared.hpp"
 #include "row_factor.hpp"
 #include "src/activation_functions.hpp"
@@ -99,20 +100,6 @@ __device__ inline std::uint32_t finite_top_of(float4 v) {
   return top_of(map(v, [](float e) { return is_finite(e) ? e : 0.0f; }));
 }
 
-// How values with this largest magnitude become int8: value = scale * code.
-struct code_scale {
-  float scale, inverse;
-  __device__ explicit code_scale(std::uint32_t top) {
-    const bool tiny = top < (127u - 100u) << 23, finite = top < infinity_bits;
-    const float size = f32_from_bits(top);
-    scale = tiny ? 0.0f : finite ? size / 127.0f : f32_from_bits(nan_bits);
-    inverse = tiny || !finite ? 0.0f : 127.0f / size;
-  }
-  __device__ signed char code(float x) const {
-    return inverse == 0.0f ? 0 : static_cast<signed char>(__float2int_rn(x * inverse));
-  }
-};
-
 __device__ inline void store_codes(const activation_outputs& out, std::int64_t at, float4 v, const code_scale& s) {
   *reinterpret_cast<char4*>(out.codes + at) = {s.code(v.x), s.code(v.y), s.code(v.z), s.code(v.w)};
 }
@@ -125,6 +112,16 @@ __device__ inline int prepared_exponent(std::uint32_t top) {
 struct row_outputs {
   activation_outputs forms;
   prepared products;  // values: null unless asked for
+  byte_matrix bytes;  // atoms: null unless asked for
+
+  explicit row_outputs(const activation_outputs& out) : forms(out), products(), bytes() {
+    if (!out.prepared.memory) return;
+    if (out.prepared.tier == tier::fast) {
+      bytes = view_bytes(out.prepared);
+    } else {
+      products = view(out.prepared);
+    }
+  }
 
   // Four columns of a token, as prepared.hpp lays them out.
   __device__ void store_prepared(int token, int col, float4 v, float factor) const {
@@ -134,6 +131,24 @@ struct row_outputs {
     *at(col + 2) = __floats2half2_rn(v.z * factor, v.w * factor);
   }
 };
+
+// A whole row, by a multiple of 64 threads: two warps share the scale of 256 columns.
+template <int Kept>
+__device__ void store_bytes(const byte_matrix& to, int row, const float4 (&v)[Kept]) {
+  __shared__ std::uint32_t tops[Kept][most_threads / 32];
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+#pragma unroll
+  for (int i = 0; i < Kept; ++i) {
+    const std::uint32_t top = across_lanes<32>(top_of(v[i]), larger());
+    if (threadIdx.x % 32 == 0) tops[i][warp] = top;
+  }
+  __syncthreads();
+  for_columns<Kept>(0, to.slices * byte_matrix::slice_cols, [&](int i, int col) {
+    const code_scale c(max(tops[i][warp], tops[i][warp ^ 1]));
+    *reinterpret_cast<char4*>(to.byte(row, col)) = {c.code(v[i].x), c.code(v[i].y), c.code(v[i].z), c.code(v[i].w)};
+    if (threadIdx.x % 64 == 0) *to.scale(col / byte_matrix::slice_cols, row) = c.scale;
+  });
+}
 
 template <class Source, int Kept>
 __global__ void __launch_bounds__(most_threads)
@@ -145,6 +160,7 @@ __global__ void __launch_bounds__(most_threads)
   for_columns<Kept>(first, last, [&](int i, int col) { v[i] = source.load(row, col, cols); });
   source.template finish<Kept>(v, cols);
 
+  if (to.bytes.atoms) store_bytes<Kept>(to.bytes, blockIdx.x, v);
   const bool codes_by_token = out.codes && out.group == cols;
   std::uint32_t top = 0, finite_top = 0;
   if (codes_by_token) {
@@ -192,6 +208,7 @@ void require_outputs(const activation_outputs& o, std::int64_t tokens, std::int6
     require_shape(o.prepared.tokens == tokens && o.prepared.cols == cols, "prepared activations",
                   std::to_string(tokens) + " x " + std::to_string(cols),
                   std::to_string(o.prepared.tokens) + " x " + std::to_string(o.prepared.cols));
+    require_tier(o.prepared.tier);
     require_pointer("memory of prepared activations", o.prepared.memory, 256);
   }
   if (o.codes) {
@@ -206,7 +223,7 @@ template <class Source, int Kept>
 void launch(const Source& source, std::int64_t tokens, int cols, int piece, const row_outputs& out, stream s) {
   const int vectors = (piece + 4 * Kept - 1) / (4 * Kept);  // of one register for each thread
   const dim3 grid(static_cast<unsigned>(tokens), static_cast<unsigned>((cols + piece - 1) / piece));
-  make_rows<Source, Kept><<<grid, (vectors + 31) / 32 * 32, 0, s>>>(source, cols, piece, out);
+  make_rows<Source, Kept><<<grid, (vectors + 63) / 64 * 64, 0, s>>>(source, cols, piece, out);
 }
 
 template <class Source>
@@ -218,7 +235,7 @@ void write_rows(const char* name, const Source& source, std::int64_t tokens, std
   const auto run = piece <= 512                 ? launch<Source, 1>
                    : piece <= 16 * most_threads ? launch<Source, 4>
                                                 : launch<Source, most_kept>;
-  run(source, tokens, n, piece, {out, out.prepared.memory ? view(out.prepared) : prepared{}}, s);
+  run(source, tokens, n, piece, row_outputs(out), s);
   check(cudaGetLastError(), name);
 }
 

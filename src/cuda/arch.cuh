@@ -30,6 +30,34 @@ __device__ __forceinline__ void mma(float (&c)[4], const std::uint32_t (&a)[4], 
   }
 }
 
+// c += a * b for a tile of 16 rows x 8 tokens x 32 columns of signed bytes.
+template <int Arch = arch>
+__device__ __forceinline__ void mma(int (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
+  if constexpr (Arch >= 80) {
+    asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+  } else {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {  // eight rows and 16 columns each
+      const int half = i % 2;
+      asm("mma.sync.aligned.m8n8k16.row.col.s32.s8.s8.s32 {%0,%1}, {%2}, {%3}, {%0,%1};"
+          : "+r"(c[2 * half]), "+r"(c[2 * half + 1])
+          : "r"(a[i]), "r"(i < 2 ? b0 : b1));
+    }
+  }
+}
+
+// Four matrices of 8 lines x 16 bytes, whose lines lanes 8 i .. 8 i + 7 have the addresses of: of each, lane l gets the
+// four bytes l % 4 of line l / 4.
+__device__ __forceinline__ void load_matrices(std::uint32_t (&out)[4], const void* line) {
+  const auto address = static_cast<std::uint32_t>(__cvta_generic_to_shared(line));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
+               : "r"(address)
+               : "memory");
+}
+
 // Starts a copy of Unit bytes (4, 8 or 16) from global to shared memory, both aligned to them; zeros instead unless
 // `there`. Copies belong to the next commit_copies(); wait_copies<N>() waits for all groups but the last N.
 template <int Unit, int Arch = arch>

@@ -27,6 +27,14 @@ inline void require_shape(bool good, const char* what, std::string expected, std
                .found = std::move(found)});
 }
 
+// Throws errc::invalid_argument for a tier that products on the GPU do not have.
+inline void require_tier(tier t) {
+  if (t == tier::exact || t == tier::fast) return;
+  throw error({.code = errc::invalid_argument,
+               .message = "products on the GPU do not have this tier",
+               .expected = "tier::exact, which rounds activations to 11 bits, or tier::fast"});
+}
+
 // Throws errc::unknown_type, errc::bad_shape or errc::invalid_argument when there is no such cache.
 inline void check_cache(const paged_cache& c) {
   require_shape(c.kv_heads > 0 && c.head_dim > 0 && c.head_dim <= 1024, "heads of a cache",

@@ -1,12 +1,13 @@
-// Decoders and quantisers on the GPU, one pair for each format of the registry. They are defined in decode.cuh and
-// encode.cuh, and instantiated in a unit of their own for each format (format.cu.in), so that a change in one format
-// rebuilds one unit. They queue work, check nothing and allocate nothing.
+// Decoders, quantisers and encoders for the fast tier on the GPU, one of each for each format of the registry. They are
+// defined in decode.cuh, encode.cuh and recode.cuh, and instantiated in a unit of their own for each format
+// (format.cu.in), so that a change in one format rebuilds one unit. They queue work, check nothing, allocate nothing.
 #pragma once
 #include <cuda_runtime_api.h>
 
 #include <cstdint>
 
 #include "blockquant/cuda.hpp"
+#include "byte_matrix.hpp"
 #include "formats/format.hpp"
 
 namespace bq::cuda {
@@ -34,5 +35,10 @@ void encode_on_device(const encode_task& task, cudaStream_t s);
 // `count` blocks to floats; `out` aligned to four of them.
 template <any_format F>
 void decode_on_device(const unsigned char* blocks, std::int64_t count, element to, void* out, cudaStream_t s);
+
+// Blocks of `rows` rows to the bytes of rows first, first + 1, ... of the fast tier; first is a multiple of 8.
+template <any_format F>
+void recode_on_device(const unsigned char* blocks, std::int64_t first, std::int64_t rows, std::int64_t cols,
+                      const byte_matrix& to, cudaStream_t s);
 
 }  // namespace bq::cuda

@@ -12,6 +12,18 @@ int device_count() noexcept {
   return 0;
 }
 
+bool current_device_has_wgmma() {
+#ifdef BLOCKQUANT_HAS_WGMMA
+  int device = 0, major = 0, minor = 0;
+  check(cudaGetDevice(&device), "cudaGetDevice");
+  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "cudaDeviceGetAttribute");
+  check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device), "cudaDeviceGetAttribute");
+  return major == 9 && minor == 0;
+#else
+  return false;  // no code for sm_90a in this build
+#endif
+}
+
 product_device current_product_device() {
   int device = 0, multiprocessors = 0, per_multiprocessor = 0, per_block = 0, reserved = 0, major = 0;
   check(cudaGetDevice(&device), "cudaGetDevice");
@@ -24,7 +36,7 @@ product_device current_product_device() {
   ask(reserved, cudaDevAttrReservedSharedMemoryPerBlock);
   ask(major, cudaDevAttrComputeCapabilityMajor);
   const int half = per_multiprocessor / 2 - reserved;
-  return {multiprocessors, major >= 9 ? std::min(per_block, half) : per_block, major >= 9};
+  return {multiprocessors, major >= 9 ? std::min(per_block, half) : per_block, major >= 9, current_device_has_wgmma()};
 }
 
 }  // namespace bq::cuda

@@ -1,9 +1,10 @@
 // What Hopper (sm_90a) adds, one inline instruction each: barriers that count bytes, bulk copies into the shared memory
-// of one or both blocks of a cluster, and warpgroup matrix products with A in registers and B in shared memory.
+// of one or both blocks of a cluster, and warpgroup matrix products: of f16 with A in registers and B in shared memory,
+// of bytes with both in shared memory.
 //
-// B lies in atoms of 8 rows x 128 bytes, in which the 16-byte piece c of row r is at c ^ r (the 128-byte swizzle), one
-// atom after the other along N; an operand starts at a multiple of 1024 bytes. Source: the PTX manual's chapters
-// on mbarrier, cp.async.bulk and wgmma.
+// An operand in shared memory lies in atoms of 8 rows x 128 bytes, in which the 16-byte piece c of row r is at c ^ r
+// (the 128-byte swizzle), one atom after the other along N; an operand starts at a multiple of 1024 bytes. Source: the
+// PTX manual's chapters on mbarrier, cp.async.bulk and wgmma.
 #pragma once
 #include <cstdint>
 
@@ -69,6 +70,26 @@ __device__ __forceinline__ void barrier_wait(std::uint32_t barrier, std::uint32_
       : "memory");
 }
 
+// Where in a ring a thread is: the index, and the parity that barriers have once this round is complete.
+struct ring_place {
+  int at = 0;
+  std::uint32_t parity = 0;
+  __device__ __forceinline__ void next(int size) {
+    if (++at == size) {
+      at = 0;
+      parity ^= 1;
+    }
+  }
+};
+
+// The block's barrier `which`, of 256 threads in all: some wait, others arrive and go on.
+__device__ __forceinline__ void wait_for_others(int which) {
+  asm volatile("bar.sync %0, 256;" ::"r"(which) : "memory");
+}
+__device__ __forceinline__ void arrive_for_others(int which) {
+  asm volatile("bar.arrive %0, 256;" ::"r"(which) : "memory");
+}
+
 // `bytes` (a multiple of 16) from global to shared memory; their arrival is counted on `barrier`.
 __device__ __forceinline__ void bulk_copy(std::uint32_t to, const void* from, int bytes, std::uint32_t barrier) {
   asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to),
@@ -112,15 +133,22 @@ __device__ __forceinline__ void hold(float (&sums)[N]) {
 #pragma unroll
   for (int i = 0; i < Used; ++i) asm volatile("" : "+f"(sums[i]));
 }
+template <int Used, int N>
+__device__ __forceinline__ void hold(int (&sums)[N]) {
+#pragma unroll
+  for (int i = 0; i < Used; ++i) asm volatile("" : "+r"(sums[i]));
+}
 
 // d [64 x Tokens] = a [64 x 16] * b [16 x Tokens] + (add ? d : 0), f16 with f32 sums; a and d are mma fragments of the
 // four warps, d[4 i + j] of tokens 8 i .. 8 i + 7.
-#define BQ_SUMS_8(i)                                                                                          \
-  "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]), \
-      "+f"(d[i + 7])
-#define BQ_SUMS_64(i)                                                                                         \
-  BQ_SUMS_8(i), BQ_SUMS_8(i + 8), BQ_SUMS_8(i + 16), BQ_SUMS_8(i + 24), BQ_SUMS_8(i + 32), BQ_SUMS_8(i + 40), \
-      BQ_SUMS_8(i + 48), BQ_SUMS_8(i + 56)
+#define BQ_SUMS_8_OF(kind, i)                                                                                 \
+  kind(d[i]), kind(d[i + 1]), kind(d[i + 2]), kind(d[i + 3]), kind(d[i + 4]), kind(d[i + 5]), kind(d[i + 6]), \
+      kind(d[i + 7])
+#define BQ_SUMS_64_OF(kind, i)                                                                              \
+  BQ_SUMS_8_OF(kind, i), BQ_SUMS_8_OF(kind, i + 8), BQ_SUMS_8_OF(kind, i + 16), BQ_SUMS_8_OF(kind, i + 24), \
+      BQ_SUMS_8_OF(kind, i + 32), BQ_SUMS_8_OF(kind, i + 40), BQ_SUMS_8_OF(kind, i + 48), BQ_SUMS_8_OF(kind, i + 56)
+#define BQ_SUMS_8(i) BQ_SUMS_8_OF("+f", i)
+#define BQ_SUMS_64(i) BQ_SUMS_64_OF("+f", i)
 #define BQ_NAMES_16 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
 #define BQ_NAMES_32 BQ_NAMES_16 ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
 #define BQ_NAMES_64                                                                                                \
@@ -151,6 +179,17 @@ __device__ __forceinline__ void product(float (&d)[N], const std::uint32_t (&a)[
                BQ_SUMS_8(80));
   }
 }
+
+// d [64 x 128] = a [64 x 32] * b [32 x 128] + (add ? d : 0), signed bytes, both operands in shared memory.
+__device__ __forceinline__ void byte_product(int (&d)[64], std::uint64_t a, std::uint64_t b, int add) {
+  asm volatile(
+      "{\n.reg .pred add;\nsetp.ne.b32 add, %66, 0;\nwgmma.mma_async.sync.aligned.m64n128k32.s32.s8.s8 {" BQ_NAMES_64
+      "}, %64, %65, add;\n}"
+      : BQ_SUMS_64_OF("+r", 0)
+      : "l"(a), "l"(b), "r"(add));
+}
+#undef BQ_SUMS_8_OF
+#undef BQ_SUMS_64_OF
 #undef BQ_SUMS_8
 #undef BQ_SUMS_64
 #undef BQ_NAMES_16

@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "blockquant/cuda.hpp"
+#include "fast.hpp"
 #include "formats/registry.hpp"
 #include "matvec.hpp"
 #include "wide.hpp"
@@ -38,12 +39,16 @@ struct products<std::tuple<F...>> {
 }  // namespace
 
 void matmul(const device_matrix& w, const activations& x, float* y, stream s) {
-  activation_bytes(x.tokens, x.cols);  // checks the shape
+  activation_bytes(x.tokens, x.cols, x.tier);  // checks both
   if (x.cols != w.cols()) {
     throw error({.code = errc::bad_shape,
                  .message = "these activations cannot be multiplied with these weights",
                  .expected = std::to_string(w.cols()) + " columns",
                  .found = std::to_string(x.cols)});
+  }
+  if (x.tier != w.tier()) {
+    throw error(
+        {.code = errc::invalid_argument, .message = "weights and activations of different tiers cannot be multiplied"});
   }
   if (x.tokens == 0) return;
   if (!x.memory || !y) {
@@ -52,6 +57,7 @@ void matmul(const device_matrix& w, const activations& x, float* y, stream s) {
                  .expected = "neither null"});
   }
   const device_matrix::contents& c = w.view();
+  if (c.tier == tier::fast) return fast_product(c, view_bytes(x), y, s);
   const auto& table = products<all_formats>::rows;
   const product& p = *std::find_if(table.begin(), table.end(), [&](const product& row) { return row.id == c.id; });
   const prepared all = view(x);

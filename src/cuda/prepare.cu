@@ -3,6 +3,9 @@
 #include <string>
 
 #include "arch.cuh"
+#include "arguments.hpp"
+#include "element.cuh"
+#include "fast.hpp"
 #include "launch.hpp"
 #include "prepared.hpp"
 #include "row_factor.hpp"
@@ -13,13 +16,6 @@ namespace bq::cuda {
 namespace {
 
 constexpr int threads = 512;
-
-__device__ inline float to_f32(float x) { return x; }
-__device__ inline float to_f32(__half x) { return __half2float(x); }
-struct bf16_bits {
-  std::uint16_t bits;
-};
-__device__ inline float to_f32(bf16_bits x) { return bf16_to_f32(x.bits); }
 
 // All threads get the largest of all.
 __device__ inline float block_max(float x) {
@@ -76,7 +72,8 @@ prepared view(const activations& x) {
           static_cast<int>(stride), takes_wide(x.tokens)};
 }
 
-std::size_t activation_bytes(std::int64_t tokens, std::int64_t cols) {
+std::size_t activation_bytes(std::int64_t tokens, std::int64_t cols, tier t) {
+  require_tier(t);
   if (tokens < 0 || cols < 1) {
     throw error({.code = errc::bad_shape,
                  .message = "activations of an impossible shape",
@@ -90,11 +87,12 @@ std::size_t activation_bytes(std::int64_t tokens, std::int64_t cols) {
                  .expected = "at most " + std::to_string(most) + " tokens and columns",
                  .found = std::to_string(tokens) + " x " + std::to_string(cols)});
   }
+  if (t == tier::fast) return static_cast<std::size_t>(fast_activation_bytes(tokens, cols));
   return static_cast<std::size_t>(value_bytes(tokens, cols) + tokens * 4);
 }
 
 void prepare(const void* x, element e, const activations& out, stream s) {
-  activation_bytes(out.tokens, out.cols);  // checks the shape
+  activation_bytes(out.tokens, out.cols, out.tier);  // checks both
   if (out.tokens == 0) return;
   const std::size_t size = e == element::f32 ? 4 : 2;
   if (!x || !out.memory || reinterpret_cast<std::uintptr_t>(out.memory) % 256 != 0 ||
@@ -103,14 +101,13 @@ void prepare(const void* x, element e, const activations& out, stream s) {
                  .message = "x and the prepared activations must be aligned device memory",
                  .expected = "x aligned to its elements, out.memory to 256 bytes, neither null"});
   }
+  if (out.tier == tier::fast) return prepare_fast(x, e, out, s);
   const prepared to = view(out);
   const auto start = [&]<class T>(const T* typed) {
     launch(launches_early(), prepare_token<T>, to.tokens, threads, 0, s, "prepare", {out.tokens, out.cols}, typed,
            out.cols, to, const_cast<unsigned char*>(to.values), const_cast<float*>(to.factors));
   };
-  if (e == element::f32) return start(static_cast<const float*>(x));
-  if (e == element::f16) return start(static_cast<const __half*>(x));
-  start(static_cast<const bf16_bits*>(x));
+  with_elements(x, e, start);
 }
 
 }  // namespace bq::cuda

@@ -4,6 +4,7 @@
 #include <array>
 #include <tuple>
 
+#include "codec.hpp"
 #include "device_matrix.hpp"
 #include "formats/registry.hpp"
 #include "row_factor.hpp"
@@ -120,7 +121,7 @@ struct repackers;
 template <any_format... F>
 struct repackers<std::tuple<F...>> {
   static constexpr std::array<repacker, sizeof...(F)> rows{
-      repacker{F::id, F::block_size, tile<F>::bytes, activation_format<F>, pack<F>, unpack<F>}...};
+      repacker{F::id, F::block_size, tile<F>::bytes, activation_format<F>, pack<F>, recode_on_device<F>, unpack<F>}...};
 };
 
 }  // namespace

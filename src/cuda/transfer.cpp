@@ -6,6 +6,7 @@
 #include <limits>
 #include <string>
 
+#include "arguments.hpp"
 #include "blockquant/cuda.hpp"
 #include "device_matrix.hpp"
 
@@ -18,6 +19,7 @@ device_matrix& device_matrix::operator=(device_matrix&& other) noexcept = defaul
 device_matrix::device_matrix(std::unique_ptr<contents> c) noexcept : contents_(std::move(c)) {}
 
 type device_matrix::id() const noexcept { return contents_ ? contents_->id : type::f32; }
+tier device_matrix::tier() const noexcept { return contents_ ? contents_->tier : bq::tier::exact; }
 std::int64_t device_matrix::rows() const noexcept { return contents_ ? contents_->rows : 0; }
 std::int64_t device_matrix::cols() const noexcept { return contents_ ? contents_->cols : 0; }
 const device_matrix::contents& device_matrix::view() const noexcept { return *contents_; }
@@ -25,6 +27,10 @@ const device_matrix::contents& device_matrix::view() const noexcept { return *co
 std::uint64_t device_matrix::bytes() const noexcept {
   if (!contents_) return 0;
   const contents& c = *contents_;
+  if (c.tier == bq::tier::fast) {
+    return static_cast<std::uint64_t>(byte_matrix::atom_count(c.rows, c.cols) * byte_matrix::atom_bytes) +
+           static_cast<std::uint64_t>(byte_matrix::scale_count(c.rows, c.cols)) * sizeof(float);
+  }
   return static_cast<std::uint64_t>(c.row_tiles) *
          (static_cast<std::uint64_t>(c.col_tiles * c.tile_bytes) + tile_rows * sizeof(float));
 }
@@ -100,7 +106,8 @@ transfer::transfer(executor* threads, stream s) : buffers_(std::make_unique<buff
 }
 transfer::~transfer() = default;
 
-device_matrix transfer::upload(const matrix& w) {
+device_matrix transfer::upload(const matrix& w, bq::tier tier) {
+  require_tier(tier);
   const std::uint64_t bytes_per_row = row_bytes(w.id, w.cols);  // checks type and cols
   const repacker& packer = repacker_of(w.id);
   if (packer.activation_only) {
@@ -117,28 +124,37 @@ device_matrix transfer::upload(const matrix& w) {
   }
   const std::int64_t row_tiles = ceil_div(w.rows, tile_rows), col_tiles = ceil_div(w.cols, tile_cols);
   const std::int64_t tile_row_bytes = col_tiles * packer.tile_bytes;
+  const bool fast = tier == bq::tier::fast;
+  const std::int64_t bytes =
+      fast ? byte_matrix::atom_count(w.rows, w.cols) * byte_matrix::atom_bytes : row_tiles * tile_row_bytes;
+  const std::int64_t floats = fast ? byte_matrix::scale_count(w.rows, w.cols) : row_tiles * tile_rows;
   auto c = std::make_unique<device_matrix::contents>(
       device_matrix::contents{.id = w.id,
+                              .tier = tier,
                               .device = current_product_device(),
                               .rows = w.rows,
                               .cols = w.cols,
                               .row_tiles = row_tiles,
                               .col_tiles = col_tiles,
                               .tile_bytes = packer.tile_bytes,
-                              .tiles = allocate<unsigned char>(static_cast<std::size_t>(row_tiles * tile_row_bytes)),
-                              .factors = allocate<float>(static_cast<std::size_t>(row_tiles * tile_rows))});
+                              .tiles = allocate<unsigned char>(static_cast<std::size_t>(bytes)),
+                              .factors = allocate<float>(static_cast<std::size_t>(floats))});
 
   buffers& b = *buffers_;
   b.reserve(tile_rows * bytes_per_row);
   for_each_chunk(w.rows, bytes_per_row, [&](std::size_t chunk, std::int64_t first, std::int64_t rows) {
     buffers::slot& slot = b.slots[chunk % b.slots.size()];
     slot.done.wait();
-    const std::size_t bytes = static_cast<std::size_t>(rows) * bytes_per_row;
-    copy(slot.host.get(), w.blocks.data() + static_cast<std::size_t>(first) * bytes_per_row, bytes, b.threads);
-    check(cudaMemcpyAsync(slot.device.get(), slot.host.get(), bytes, cudaMemcpyHostToDevice, b.s), "cudaMemcpyAsync",
+    const std::size_t size = static_cast<std::size_t>(rows) * bytes_per_row;
+    copy(slot.host.get(), w.blocks.data() + static_cast<std::size_t>(first) * bytes_per_row, size, b.threads);
+    check(cudaMemcpyAsync(slot.device.get(), slot.host.get(), size, cudaMemcpyHostToDevice, b.s), "cudaMemcpyAsync",
           {rows, w.cols});
-    packer.pack(slot.device.get(), rows, w.cols, c->tiles.get() + first / tile_rows * tile_row_bytes,
-                c->factors.get() + first, b.s);
+    if (fast) {
+      packer.recode(slot.device.get(), first, rows, w.cols, c->as_bytes(), b.s);
+    } else {
+      packer.pack(slot.device.get(), rows, w.cols, c->tiles.get() + first / tile_rows * tile_row_bytes,
+                  c->factors.get() + first, b.s);
+    }
     slot.done.record(b.s);
   });
   check(cudaStreamSynchronize(b.s), "upload", {w.rows, w.cols});
@@ -146,6 +162,11 @@ device_matrix transfer::upload(const matrix& w) {
 }
 
 void transfer::download(const device_matrix& w, std::span<std::byte> blocks) {
+  if (w.tier() == bq::tier::fast) {
+    throw error({.code = errc::invalid_argument,
+                 .message = "weights of the fast tier are not those of the file",
+                 .expected = "weights uploaded for tier::exact"});
+  }
   const std::uint64_t bytes_per_row = row_bytes(w.id(), w.cols());
   if (blocks.size() != static_cast<std::uint64_t>(w.rows()) * bytes_per_row) {
     throw error({.code = errc::bad_shape,

@@ -7,22 +7,7 @@
 
 namespace bq::cuda {
 
-namespace {
-#ifdef BLOCKQUANT_HAS_WGMMA
-constexpr bool has_wgmma = true;
-#else
-constexpr bool has_wgmma = false;  // no code for sm_90a in this build
-#endif
-}  // namespace
-
-bool takes_wide(std::int64_t tokens) {
-  if (!has_wgmma || tokens <= most_kernel_tokens) return false;
-  int device = 0, major = 0, minor = 0;
-  check(cudaGetDevice(&device), "cudaGetDevice");
-  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "cudaDeviceGetAttribute");
-  check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device), "cudaDeviceGetAttribute");
-  return major == 9 && minor == 0;
-}
+bool takes_wide(std::int64_t tokens) { return tokens > most_kernel_tokens && current_device_has_wgmma(); }
 
 // Narrower tiles than the list's would cost as much as its narrowest: as measured, a consumer takes about 150 clocks
 // for a step of 16 columns of 64 rows, even when the tensor cores need fewer; so these are for few tokens alone.

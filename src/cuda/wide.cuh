@@ -44,18 +44,6 @@ struct wide_plan {
   static constexpr int shared_bytes = 1024 + barriers_at + 8 * (2 * stages + 3 * groups * items);
 };
 
-// Where in a ring a thread is: the index, and the parity that barriers have once this round is complete.
-struct ring_place {
-  int at = 0;
-  std::uint32_t parity = 0;
-  __device__ __forceinline__ void next(int size) {
-    if (++at == size) {
-      at = 0;
-      parity ^= 1;
-    }
-  }
-};
-
 // visit(std::integral_constant<int, i>) for i below Count.
 template <int Count, class Visit>
 __device__ __forceinline__ void for_each_batch(Visit visit) {

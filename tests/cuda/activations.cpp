@@ -15,28 +15,30 @@ constexpr float inf = std::numeric_limits<float>::infinity(), not_a_number = std
 // All forms at once.
 struct forms {
   std::int64_t tokens, cols, group;
+  bq::tier tier;
   device::array<float> values, scales;
   device::array<std::byte> prepared;
   device::array<std::int8_t> codes;
 
-  forms(std::int64_t t, std::int64_t c, std::int64_t g)
+  forms(std::int64_t t, std::int64_t c, std::int64_t g, bq::tier of = bq::tier::exact)
       : tokens(t),
         cols(c),
         group(g),
+        tier(of),
         values(count(c)),
         scales(count(c / g)),
-        prepared(bq::cuda::activation_bytes(t, c)),
+        prepared(bq::cuda::activation_bytes(t, c, of)),
         codes(count(c)) {}
   std::size_t count(std::int64_t n) const { return static_cast<std::size_t>(tokens * n); }
   bq::cuda::activation_outputs outputs() const {
-    return {values.get(), {prepared.get(), tokens, cols}, codes.get(), scales.get(), group};
+    return {values.get(), {prepared.get(), tokens, cols, tier}, codes.get(), scales.get(), group};
   }
 };
 
 // That every form is what the rules in cuda_ops.hpp make of the values.
 void check_forms(const forms& f) {
-  const device::array<std::byte> expected(bq::cuda::activation_bytes(f.tokens, f.cols));
-  bq::cuda::prepare(f.values.get(), bq::cuda::element::f32, {expected.get(), f.tokens, f.cols});
+  const device::array<std::byte> expected(bq::cuda::activation_bytes(f.tokens, f.cols, f.tier));
+  bq::cuda::prepare(f.values.get(), bq::cuda::element::f32, {expected.get(), f.tokens, f.cols, f.tier});
   CHECK(f.prepared.read() == expected.read());
   const auto values = f.values.read(), scales = f.scales.read();
   const auto codes = f.codes.read();
@@ -89,10 +91,12 @@ TEST_CASE("activations in every form follow their rules, with values of every si
       for (std::int64_t c = 0; c < 32; ++c) at(4, c) = 1e-35f;
       at(5, cols / 2) = not_a_number, at(6, cols - 1) = -inf, at(7, 0) = 65504;
       const device::array<float> in(x);
-      const forms f(tokens, cols, group);
-      bq::cuda::convert_activations(in.get(), tokens, cols, f.outputs());
-      CHECK(device::same_bits(f.values.read(), x));
-      check_forms(f);
+      for (const bq::tier tier : {bq::tier::exact, bq::tier::fast}) {
+        const forms f(tokens, cols, group, tier);
+        bq::cuda::convert_activations(in.get(), tokens, cols, f.outputs());
+        CHECK(device::same_bits(f.values.read(), x));
+        check_forms(f);
+      }
     }
   }
 }
