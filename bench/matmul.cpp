@@ -17,13 +17,16 @@
 namespace bq_bench {
 namespace {
 
-// matmul.hpp: activations become multiples of their largest in a run over 127 or 127 * 256, of half as many where they
-// are rounded twice; in the fast tier in 256 columns over 127, and so do weights.
+// matmul.hpp: activations become multiples of their largest in a run over 127 or 127 * 256, of twice that where scales
+// are powers of two; in the fast tier in 256 columns over 127, and so do weights.
 activation_rounding rounding_of(const bq::type_info& format, bq::tier tier) {
   if (!format.quantized) return {};
   if (tier == bq::tier::fast) return {.run = 256, .levels = 127, .weight_levels = 127};
-  const double levels = tier == bq::tier::precise ? 127.0 * 256.0 : 127.0;
-  return {.run = format.activation_run, .levels = format.activation_run > 32 ? levels / 2 : levels};
+  const int run = format.scaling == bq::activation_scaling::shared ? 256 : 32;
+  if (tier == bq::tier::precise) return {.run = run, .levels = 127.0 * 256.0};
+  // Of runs that are far below the largest of their panel, the step is 2^-15 of that: nothing, for what bench
+  // multiplies.
+  return {.run = run, .levels = format.scaling == bq::activation_scaling::powers ? 127.0 / 2 : 127.0};
 }
 
 std::vector<std::byte> random_blocks(const bq::type_info& format, std::int64_t rows, std::int64_t cols) {

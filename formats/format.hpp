@@ -96,6 +96,13 @@ concept small_scale_format = coded_format<F> && requires {
 template <class F>
 concept wide_format = coded_format<F> && F::block_size == 256 && (small_scale_format<F> || F::group == F::block_size);
 
+// How activations that meet such weights are scaled. Rounding to powers of two costs little where the weights' own
+// error is larger: below 8 bits.
+template <coded_format F>
+inline constexpr activation_scaling scaling_of = wide_format<F>      ? activation_scaling::shared
+                                                 : F::code_bits >= 8 ? activation_scaling::own
+                                                                     : activation_scaling::powers;
+
 template <class F>
 concept importance_format = any_format<F> && requires {
   requires F::uses_importance;

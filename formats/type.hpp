@@ -44,4 +44,12 @@ enum class type : std::uint32_t {
   q2_0 = 42,
 };
 
+// How activations are scaled as they are rounded for products with a type's weights: by the largest of ...
+enum class activation_scaling {
+  none,    // not at all: f32, f16 and bf16 are multiplied with the f32 activations
+  own,     // 32 columns
+  powers,  // 512 columns, divided by a power of two, up to 2^15, where 32 columns stay below that
+  shared,  // 256 columns
+};
+
 }  // namespace bq

@@ -71,7 +71,7 @@ constexpr format_row make_format_row() {
   row.info.quantized = !float_format<F>;
   row.info.activation_only = activation_format<F>;
   row.info.uses_importance = importance_format<F>;
-  row.info.activation_run = float_format<F> ? 0 : wide_format<F> ? 256 : 32;
+  if constexpr (coded_format<F>) row.info.scaling = scaling_of<F>;
   row.first_not_finite = first_not_finite<F>;
   row.swap_block = swap_block<F>;
   return row;

@@ -5,9 +5,9 @@
 namespace bq {
 
 enum class tier {
-  exact,    // weights not at all; activations to 8 bits, scaled over 32 columns, or over 256 where weights have no more
-            // than 3 bits (type_info::activation_run)
-  precise,  // weights not at all; activations to 16 bits, scaled likewise; about half the speed
+  exact,    // weights not at all; activations to 8 bits, scaled as type_info::scaling says
+  precise,  // weights not at all; activations to 16 bits, scaled likewise, over 32 columns for 4 bits and more; about
+            // half the speed
   fast,     // both to 8 bits, scaled over 256 columns; for many tokens: weights are encoded anew in each product
 };
 

@@ -11,15 +11,13 @@ namespace bq {
 
 struct type_info {
   type id;
-  std::string_view name;      // as in GGUF: "q4_K", "f16"
-  std::uint32_t block_size;   // weights per block
-  std::uint32_t block_bytes;  // bytes per block
-  bool quantized;             // false for f32, f16, bf16
-  bool activation_only;       // q8_1, q8_K: never in files
-  bool uses_importance;       // an importance matrix changes the bytes
-  // Columns whose activations share a scale in matmul(), in tiers exact and precise; 0 for f32, f16, bf16, whose
-  // activations are not rounded.
-  std::uint32_t activation_run;
+  std::string_view name;       // as in GGUF: "q4_K", "f16"
+  std::uint32_t block_size;    // weights per block
+  std::uint32_t block_bytes;   // bytes per block
+  bool quantized;              // false for f32, f16, bf16
+  bool activation_only;        // q8_1, q8_K: never in files
+  bool uses_importance;        // an importance matrix changes the bytes
+  activation_scaling scaling;  // of the activations that matmul() rounds for it
   double bits_per_weight() const noexcept { return 8.0 * block_bytes / block_size; }
 };
 

@@ -38,7 +38,8 @@ void check(std::size_t floats, std::int64_t tokens, std::int64_t cols) {
 }  // namespace
 
 struct activations::contents {
-  cpu::activations view{};
+  cpu::activation_forms view{};
+  std::int64_t tokens = 0, cols = 0;
   bq::tier tier{};
   std::span<const float> x;
   cpu::aligned_buffer memory;
@@ -50,45 +51,60 @@ activations::activations(activations&& other) noexcept = default;
 activations& activations::operator=(activations&& other) noexcept = default;
 
 void activations::assign(std::span<const float> x, std::int64_t tokens, std::int64_t cols,
-                         const matmul_options& options) {
-  assign_written(x, tokens, cols, nullptr, options);
+                         const matmul_options& options, std::span<const type> weights) {
+  assign_written(x, tokens, cols, nullptr, options, weights);
 }
 
 void activations::assign_written(std::span<const float> x, std::int64_t tokens, std::int64_t cols, const writer& write,
-                                 const matmul_options& options) {
+                                 const matmul_options& options, std::span<const type> weights) {
   if (!contents_) contents_ = std::make_unique<contents>();
   contents& c = *contents_;
   c.view = {};
+  c.tokens = c.cols = 0;
   c.x = {};
   check(x.size(), tokens, cols);
   const cpu::kernels& kernels = cpu::choose(options.isa).get();
 
-  cpu::activations next{};
-  next.cols = cols;
-  next.tokens = tokens;
-  next.planes = options.tier == tier::precise ? 2 : 1;
-  next.group = options.tier == tier::fast ? cpu::wide_run : cpu::run;
-  const bool coded = cols % cpu::run == 0;
-  if (coded) next.place(c.memory.reserve(next.bytes()));
-  const std::int64_t tasks = coded || write ? (tokens + tokens_per_task - 1) / tokens_per_task : 0;
+  cpu::activation_forms next{};
+  const auto need = [&](const type_info& t) {
+    const activation_scaling scales = cpu::scaling_in(options.tier, t.scaling);
+    if (scales == activation_scaling::none || cols % t.block_size != 0) return;
+    next.of(scales) = {
+        .cols = cols, .tokens = tokens, .planes = options.tier == tier::precise ? 2 : 1, .scales = scales};
+  };
+  for (const type id : weights) need(info(id));
+  if (weights.empty()) std::ranges::for_each(types(), need);
+  std::size_t bytes = 0;
+  for (const cpu::activations& form : next.forms) bytes += form.bytes();
+  std::byte* memory = c.memory.reserve(bytes);
+  for (cpu::activations& form : next.forms) {
+    form.place(memory);
+    memory += form.bytes();
+  }
+
+  const std::int64_t tasks = bytes > 0 || write ? (tokens + tokens_per_task - 1) / tokens_per_task : 0;
   for_each_task(options.threads, tasks, [&](std::size_t i) {
     const auto first = static_cast<std::int64_t>(i) * tokens_per_task;
     const auto last = std::min(first + tokens_per_task, tokens);
     if (write) write(first, last);
-    if (coded) kernels.quantize(x.data(), cols, first, last, next);
+    for (const cpu::activations& form : next.forms) {
+      if (form.tokens > 0) kernels.quantize(x.data(), cols, first, last, form);
+    }
   });
   c.view = next;
+  c.tokens = tokens;
+  c.cols = cols;
   c.x = x;
   c.tier = options.tier;
 }
 
 namespace {
-constexpr cpu::activations nothing{};
+constexpr cpu::activation_forms nothing{};
 }
 
-const cpu::activations& activations::view() const noexcept { return contents_ ? contents_->view : nothing; }
-std::int64_t activations::tokens() const noexcept { return view().tokens; }
-std::int64_t activations::cols() const noexcept { return view().cols; }
+const cpu::activation_forms& activations::view() const noexcept { return contents_ ? contents_->view : nothing; }
+std::int64_t activations::tokens() const noexcept { return contents_ ? contents_->tokens : 0; }
+std::int64_t activations::cols() const noexcept { return contents_ ? contents_->cols : 0; }
 bq::tier activations::tier() const noexcept { return contents_ ? contents_->tier : bq::tier::exact; }
 std::span<const float> activations::x() const noexcept { return contents_ ? contents_->x : std::span<const float>(); }
 

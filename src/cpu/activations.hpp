@@ -6,12 +6,17 @@
 //   d = max |x| / limit, code = x / d rounded to nearest even; limit 127, or 127 * 256 for two planes
 //
 // A run with a NaN or an infinity gets d = NaN, so that every output of its token is NaN. A run whose largest value is
-// below 2^-100 counts as zero. Where d is shared by a group of runs, largest means the largest of the group; it stands
-// once for each run all the same.
+// below 2^-100 counts as zero. d stands for each run, however it came about (activation_scaling):
+//
+//   own     max |x| of the run
+//   powers  of the panel, halved as often, 15 times at most, as it stays at or above that of the run: what a scale
+//           multiplies can be scaled by powers of two, and once for the panel
+//   shared  of 256 columns
 #pragma once
 #include <cstddef>
 #include <cstdint>
 
+#include "blockquant/tier.hpp"
 #include "panel.hpp"
 
 namespace bq::cpu {
@@ -22,7 +27,7 @@ struct activations {
   static constexpr int panel_runs = panel_cols / run;
   std::int64_t cols, tokens;
   int planes;
-  int group;           // columns that share a scale: a run, or half a panel
+  activation_scaling scales;
   std::int8_t* codes;  // [panels][tokens][planes][panel_cols]
   float* d;            // [panels][tokens][panel_runs]
   std::int32_t* sums;  // [panels][tokens][planes][2][panel_runs]: of the codes of the runs' first and second halves
@@ -48,5 +53,20 @@ struct activations {
     sums = reinterpret_cast<std::int32_t*>(d + stretches * panel_runs);
   }
 };
+
+// Of the same values, as many of the scalings as their products need; the others have no tokens.
+struct activation_forms {
+  activations forms[3];
+
+  activations& of(activation_scaling s) { return forms[static_cast<int>(s) - 1]; }
+  const activations& of(activation_scaling s) const { return forms[static_cast<int>(s) - 1]; }
+};
+
+// What a type's kernels of a tier take.
+constexpr activation_scaling scaling_in(tier t, activation_scaling s) {
+  if (s == activation_scaling::none) return s;
+  if (t == tier::fast) return activation_scaling::shared;
+  return t == tier::precise && s == activation_scaling::powers ? activation_scaling::own : s;
+}
 
 }  // namespace bq::cpu

@@ -44,6 +44,7 @@ inline constexpr int matvec_tokens[] = {1, 2, 4};
 
 // Of coded formats, for one tier.
 struct coded_kernels {
+  activation_scaling scales;                                 // of the activations that they take
   preparation few, many;                                     // of matvec's tokens, and of strip's
   std::array<matvec_fn, std::size(matvec_tokens)> matvec{};  // null where strip does
   strip_fn strip = nullptr;

@@ -90,7 +90,7 @@ class strip_buffers {
 // What all products of a call have in common: the activations as coded and as float formats take them.
 struct operand {
   bq::tier tier;
-  const cpu::activations& coded;  // of no tokens where no weights need it
+  const cpu::activation_forms& coded;
   const float* floats;
   std::int64_t tokens;
 };
@@ -137,7 +137,9 @@ class product {
     pieces_ = (w.rows + height_ - 1) / height_;
   }
 
-  // What has to be prepared of the activations; null for float formats.
+  // The activations as coded formats take them.
+  const cpu::activations& rounded() const { return x_.coded.of(coded_->scales); }
+  // What has to be prepared of them; null for float formats.
   const cpu::preparation* preparation() const { return !coded_ ? nullptr : few_ >= 0 ? &coded_->few : &coded_->many; }
   void take(const std::byte* prepared) { prepared_ = prepared; }
 
@@ -159,7 +161,7 @@ class product {
     if (floats_) {
       floats_->strip(pointers.data(), count, w_.cols, x_.floats, first, last, memory, y, w_.rows);
     } else {
-      coded_->strip(pointers.data(), w_.interleaved != 0, count, w_.cols, x_.coded, prepared_, first, last, memory, y,
+      coded_->strip(pointers.data(), w_.interleaved != 0, count, w_.cols, rounded(), prepared_, first, last, memory, y,
                     w_.rows);
     }
     buffers_.give(std::move(buffer));
@@ -171,7 +173,7 @@ class product {
     if (floats_) {
       floats_->matvec[which](rows_.of(row), rows_.bytes, rows, x_.floats, w_.cols, x_.tokens, y_ + row, w_.rows);
     } else {
-      coded_->matvec[which](rows_.of(row), w_.interleaved != 0, rows_.bytes, rows, x_.coded, prepared_, y_ + row,
+      coded_->matvec[which](rows_.of(row), w_.interleaved != 0, rows_.bytes, rows, rounded(), prepared_, y_ + row,
                             w_.rows);
     }
   }
@@ -222,22 +224,22 @@ struct workspace::contents {
  private:
   // Once for all products that need the same.
   void prepare(const operand& x, executor* threads) {
-    const auto needs = [&](const auto& visit) {  // visit(preparation, bytes before it)
+    const auto needs = [&](const auto& visit) {  // visit(preparation, what of, bytes before it)
       std::size_t at = 0;
       for (auto p = products.begin(); p != products.end(); ++p) {
         const cpu::preparation* how = p->preparation();
         const auto same = [&](const product& o) { return o.preparation() && o.preparation()->run == how->run; };
         if (!how || std::any_of(products.begin(), p, same)) continue;
-        visit(*how, at);
-        at += how->bytes * static_cast<std::size_t>(x.coded.panels() * x.tokens);
+        visit(*how, p->rounded(), at);
+        at += how->bytes * static_cast<std::size_t>(p->rounded().panels() * x.tokens);
       }
       return at;
     };
-    std::byte* const memory = prepared.reserve(needs([](const cpu::preparation&, std::size_t) {}));
-    needs([&](const cpu::preparation& how, std::size_t at) {
+    std::byte* const memory = prepared.reserve(needs([](const auto&...) {}));
+    needs([&](const cpu::preparation& how, const cpu::activations& rounded, std::size_t at) {
       for_each_task(threads, (x.tokens + tokens_per_preparation - 1) / tokens_per_preparation, [&](std::size_t i) {
         const std::int64_t first = static_cast<std::int64_t>(i) * tokens_per_preparation;
-        how.run(x.coded, first, std::min(first + tokens_per_preparation, x.tokens), memory + at);
+        how.run(rounded, first, std::min(first + tokens_per_preparation, x.tokens), memory + at);
       });
       for (product& p : products) {
         if (p.preparation() && p.preparation()->run == how.run) p.take(memory + at);
@@ -261,7 +263,8 @@ void matmul(const matrix& w, std::span<const float> x, std::int64_t tokens, std:
   check(w, x.size(), tokens, y.size(), options);
   workspace own;
   workspace::contents& memory = (options.memory ? *options.memory : own).get();
-  if (!row_of(w.id, cpu::choose(options.isa).floats().formats)) memory.own.assign(x, tokens, w.cols, options);
+  if (!row_of(w.id, cpu::choose(options.isa).floats().formats))
+    memory.own.assign(x, tokens, w.cols, options, {&w.id, 1});
   const projection one{w, y};
   memory.run({&one, 1}, {options.tier, memory.own.view(), x.data(), tokens}, options);
 }
@@ -281,6 +284,13 @@ void matmul(std::span<const projection> products, const activations& x, const ma
                    .found = std::to_string(x.cols())});
     }
     check(p.w, x.x().size(), x.tokens(), p.y.size(), options);
+    const activation_scaling scales = cpu::scaling_in(options.tier, info(p.w.id).scaling);
+    if (scales != activation_scaling::none && x.view().of(scales).tokens != x.tokens()) {
+      throw error({.code = errc::invalid_argument,
+                   .message = "the activations were prepared for other types of weights",
+                   .subject = "weights",
+                   .found = std::string(info(p.w.id).name)});
+    }
   }
   workspace own;
   (options.memory ? *options.memory : own).get().run(products, {x.tier(), x.view(), x.x().data(), x.tokens()}, options);

@@ -27,7 +27,8 @@ class matvec_lanes {
   using ints = typename V::ints;
   using words = typename V::words;
   using reals = typename V::reals;
-  static constexpr panel_kind kind = code_traits<V, F>::kind;
+  static constexpr panel_kind kind = in_planes(code_traits<V, F>::kind, Planes);
+  static constexpr bool powers = kind.scales == activation_scaling::powers;
   static constexpr int parts = kind.scale_halves ? 2 : 1, part_words = run / 4 / parts;
   static constexpr int block_runs = F::block_size / run;
 
@@ -44,10 +45,13 @@ class matvec_lanes {
     for (std::int64_t t = 0; t < Tokens; ++t) {
       const std::int64_t token = std::min(t, x.tokens - 1);
       of_[t] = of + panel * x.tokens + token;
-      if constexpr (kind.wide)
-        codes_[t] = of_[t]->codes[0];
-      else
-        codes_[t] = x.codes_of(panel, token, 0);
+      codes_[t] = x.codes_of(panel, token, 0);
+      if constexpr (powers) panel_sum_[t] = reals(0.0f);
+    }
+  }
+  BQ_HD void end_stretch() {
+    if constexpr (powers) {
+      for (int t = 0; t < Tokens; ++t) y_[t] = V::fma(panel_sum_[t], reals(of_[t]->d[0]), y_[t]);
     }
   }
 
@@ -111,19 +115,18 @@ class matvec_lanes {
 
   template <class S>
   BQ_HD void add_run(const S& s, int i, int r) {
-    reals scales[parts], minimums[std::max(1, kind.minimums)], scaled[Tokens];
+    reals scales[parts], minimums[std::max(1, kind.minimums)], sums[Tokens][parts];
 #pragma GCC unroll 8
     for (int part = 0; part < parts; ++part) scales[part] = group_scale<F>(s, parts * i + part);
 #pragma GCC unroll 8
     for (int m = 0; m < kind.minimums; ++m) minimums[m] = group_min<F>(s, kind.minimums * i + m);
-    sums_of_run(s, i, r, [&](int part, int t, ints total) {
-      scaled[t] = part == 0 ? V::to_reals(total) * scales[0] : V::fma(V::to_reals(total), scales[part], scaled[t]);
-    });
+    sums_of_run(s, i, r, [&](int part, int t, ints total) { sums[t][part] = V::to_reals(total); });
+    reals* const y = powers ? panel_sum_ : y_;
 #pragma GCC unroll 8
     for (int t = 0; t < Tokens; ++t) {
-      y_[t] = V::fma(scaled[t], reals(of_[t]->d[r]), y_[t]);
+      y[t] = add_scaled<V>(*of_[t], r, sums[t], scales, y[t]);
 #pragma GCC unroll 8
-      for (int m = 0; m < kind.minimums; ++m) y_[t] = V::fnma(minimums[m], reals(of_[t]->sum[m][r]), y_[t]);
+      for (int m = 0; m < kind.minimums; ++m) y[t] = V::fnma(minimums[m], reals(of_[t]->sum[m][r]), y[t]);
     }
   }
 
@@ -160,7 +163,7 @@ class matvec_lanes {
     }
   }
 
-  reals y_[Tokens];
+  reals y_[Tokens], panel_sum_[Tokens];
   const std::int8_t* codes_[Tokens];
   const prologue<kind, Planes>* of_[Tokens];
   const unsigned char *next_, *ahead_ = nullptr;
@@ -170,7 +173,7 @@ class matvec_lanes {
 template <class V, coded_format F, int Tokens, int Planes>
 void matvec(const unsigned char* w, bool interleaved, std::int64_t row_bytes, std::int64_t count, const activations& x,
             const std::byte* prologues, float* y, std::int64_t stride) noexcept {
-  const auto* of = reinterpret_cast<const prologue<code_traits<V, F>::kind, Planes>*>(prologues);
+  const auto* of = reinterpret_cast<const prologue<in_planes(code_traits<V, F>::kind, Planes), Planes>*>(prologues);
   constexpr int lanes = V::lanes, bytes = sizeof(typename F::block);
   constexpr int stretch_bytes = panel_cols / F::block_size * bytes;
   const std::int64_t apart = interleaved ? (row_bytes + 3) / 4 * 4 : row_bytes;
@@ -187,6 +190,7 @@ void matvec(const unsigned char* w, bool interleaved, std::int64_t row_bytes, st
       const unsigned char* words = words_of<V>(rows, interleaved, at, blocks * bytes, buffer);
       sums.stretch(x, of, at / stretch_bytes, ahead + at * lanes);
       for_blocks<V, F>(words, blocks, [&](const auto& s, int b) { sums.block(s, b); });
+      sums.end_stretch();
     }
     for (int t = 0; t < Tokens && t < x.tokens; ++t) {
       alignas(64) float lane[lanes];

@@ -33,8 +33,15 @@ struct panel_kind {
   bool scale_halves;    // a scale for each half of a run
   int minimums;         // for each run: 0, 1 or 2
   int columns;          // that integer sums run over before they are scaled: a run, or a multiple
-  bool wide = false;    // activations share a scale over wide_run columns, minimums are bytes
+  activation_scaling scales;
+  bool wide = false;  // minimums are bytes
 };
+
+// With activations of so many planes.
+constexpr panel_kind in_planes(panel_kind kind, int planes) {
+  if (planes == 2 && kind.scales == activation_scaling::powers) kind.scales = activation_scaling::own;
+  return kind;
+}
 
 // The least and the largest scale * (code - zero).
 template <small_scale_format F>
@@ -61,6 +68,7 @@ struct code_traits {
                                    : F::group == run / 2 ? 2
                                                          : 1,
                                    run,
+                                   scaling_of<F>,
                                    wide_format<F>};
 };
 
@@ -90,6 +98,7 @@ struct panel_traits<V, F> {
                                    false,
                                    code_traits<V, F>::kind.minimums,
                                    wide_run,
+                                   activation_scaling::shared,
                                    true};
 };
 

@@ -73,11 +73,17 @@ BQ_HD void quantize_panel(const float* x, std::int64_t panel, std::int64_t token
     const words tops = V::across(largest, [](auto a, auto b) { return V::max(a, b); });
     V::store(reinterpret_cast<unsigned char*>(top + r), tops);
   }
-  for (int first = 0; out.group > run && first < here; first += out.group / run) {
-    const int last = std::min(first + out.group / run, here);
-    std::uint32_t shared = 0;
-    for (int r = first; r < last; ++r) shared = std::max(shared, top[r]);
-    for (int r = first; r < last; ++r) top[r] = shared;
+  if (out.scales == activation_scaling::shared) {
+    for (int first = 0; first < runs; first += wide_run / run) {
+      const std::uint32_t shared = *std::max_element(top + first, top + first + wide_run / run);
+      std::fill_n(top + first, wide_run / run, shared);
+    }
+  } else if (out.scales == activation_scaling::powers) {
+    const std::uint32_t largest = *std::max_element(top, top + runs);
+    for (std::uint32_t& t : top) {
+      const std::uint32_t halvings = std::min((largest - t) >> 23, 15u);  // of numbers as bits: rounded down
+      t = largest < infinity ? largest - (halvings << 23) : largest;
+    }
   }
   for (int r = 0; r < runs; r += V::lanes) {
     const int8_scale<V> scale(V::load32(reinterpret_cast<const unsigned char*>(top + r)), limit);

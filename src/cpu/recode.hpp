@@ -15,8 +15,12 @@ namespace bq::cpu {
 static_assert(panel_cols % wide_run == 0);
 
 template <class V>
-inline constexpr panel_kind recoded_kind{V::template unsigned_weights<8> ? 128 : 0, V::template unsigned_weights<8>,
-                                         false, 0, wide_run};
+inline constexpr panel_kind recoded_kind{V::template unsigned_weights<8> ? 128 : 0,
+                                         V::template unsigned_weights<8>,
+                                         false,
+                                         0,
+                                         wide_run,
+                                         activation_scaling::shared};
 
 // The least and the largest code - zero, or entry of the codebook.
 template <coded_format F>

@@ -16,7 +16,8 @@ template <tier Tier>
 inline constexpr int planes_of = Tier == tier::precise ? 2 : 1;
 
 template <class V, coded_format F, tier Tier>
-inline constexpr panel_kind strip_kind = Tier == tier::fast ? recoded_kind<V> : panel_traits<V, F>::kind;
+inline constexpr panel_kind strip_kind = Tier == tier::fast ? recoded_kind<V>
+                                                            : in_planes(panel_traits<V, F>::kind, planes_of<Tier>);
 
 // Panel after panel, and in each of them strip after strip, so that the activations' part in it is fetched once for
 // all.
@@ -65,9 +66,13 @@ inline constexpr preparation preparation_of{sizeof(prologue<Kind, Planes>), prep
 template <class V, coded_format F, tier Tier>
 constexpr coded_kernels coded_kernels_of() {
   constexpr int planes = planes_of<Tier>;
-  coded_kernels k{{}, preparation_of<V, strip_kind<V, F, Tier>, planes>, {}, strip_product<V, F, Tier>};
+  coded_kernels k{strip_kind<V, F, Tier>.scales,
+                  {},
+                  preparation_of<V, strip_kind<V, F, Tier>, planes>,
+                  {},
+                  strip_product<V, F, Tier>};
   if constexpr (Tier != tier::fast) {
-    k.few = preparation_of<V, code_traits<V, F>::kind, planes>;
+    k.few = preparation_of<V, in_planes(code_traits<V, F>::kind, planes), planes>;
     k.matvec[0] = matvec<V, F, 1, planes>;
     if constexpr (V::lanes > 1) k.matvec = {k.matvec[0], matvec<V, F, 2, planes>, matvec<V, F, 4, planes>};
   }

@@ -77,21 +77,54 @@ BQ_HD void prefetch_outputs(const outputs& y, int row) {
     for (int v = 0; v < V::tile; ++v) __builtin_prefetch(y.to + t * y.stride + row + v * V::lanes, 1);
   }
 }
-template <class V, int Tokens>
-BQ_HD void load_outputs(const outputs& y, int row, typename V::reals (&sofar)[Tokens][V::tile]) {
+template <class V>
+BQ_HD typename V::reals load_output(const outputs& y, int row, int t, int v) {
+  return y.from ? V::load_reals(y.from + t * panel<V>::rows + row + v * V::lanes) : typename V::reals(0.0f);
+}
+// What a tile begins with, and how it ends: sums in units of the panel's scale are added at the end.
+template <class V, panel_kind Kind, int Tokens>
+BQ_HD void begin_outputs(const outputs& y, int row, typename V::reals (&sofar)[Tokens][V::tile]) {
 #pragma GCC unroll 16
   for (int t = 0; t < Tokens; ++t) {
 #pragma GCC unroll 16
-    for (int v = 0; v < V::tile; ++v)
-      sofar[t][v] = y.from ? V::load_reals(y.from + t * panel<V>::rows + row + v * V::lanes) : typename V::reals(0.0f);
+    for (int v = 0; v < V::tile; ++v) {
+      if constexpr (Kind.scales == activation_scaling::powers)
+        sofar[t][v] = typename V::reals(0.0f);
+      else
+        sofar[t][v] = load_output<V>(y, row, t, v);
+    }
   }
 }
-template <class V, int Tokens>
-BQ_HD void store_outputs(const outputs& y, int row, const typename V::reals (&sofar)[Tokens][V::tile]) {
+template <class V, panel_kind Kind, int Tokens, int Planes>
+BQ_HD void end_outputs(const outputs& y, int row, const prologue<Kind, Planes>* of,
+                       const typename V::reals (&sofar)[Tokens][V::tile]) {
 #pragma GCC unroll 16
   for (int t = 0; t < Tokens; ++t) {
 #pragma GCC unroll 16
-    for (int v = 0; v < V::tile; ++v) V::store(y.to + t * y.stride + row + v * V::lanes, sofar[t][v]);
+    for (int v = 0; v < V::tile; ++v) {
+      typename V::reals sum = sofar[t][v];
+      if constexpr (Kind.scales == activation_scaling::powers)
+        sum = V::fma(sum, typename V::reals(of[t].d[0]), load_output<V>(y, row, t, v));
+      V::store(y.to + t * y.stride + row + v * V::lanes, sum);
+    }
+  }
+}
+
+// y + isum, of a run or of its halves, scaled.
+template <class V, panel_kind Kind, int Planes, int Parts>
+BQ_HD typename V::reals add_scaled(const prologue<Kind, Planes>& of, int r, const typename V::reals (&isum)[Parts],
+                                   const typename V::reals (&scale)[Parts], typename V::reals y) {
+  using reals = typename V::reals;
+  constexpr bool powers = Kind.scales == activation_scaling::powers;
+  if constexpr (powers && Parts == 1) {
+    return V::fma(V::times_power(isum[0], of.power[r]), scale[0], y);
+  } else {
+    reals total = isum[0] * scale[0];
+    if constexpr (Parts == 2) total = V::fma(isum[1], scale[1], total);
+    if constexpr (powers)
+      return y + V::times_power(total, of.power[r]);
+    else
+      return V::fma(total, reals(of.d[r]), y);
   }
 }
 
@@ -102,10 +135,10 @@ BQ_HD typename V::reals add_run(const panel<V>& w, int row, const prologue<Kind,
                                 const typename V::reals (&isum)[Parts], typename V::reals y) {
   using reals = typename V::reals;
   constexpr int height = panel<V>::rows;
-  const float* scale = w.scale + r * Parts * height + row;
-  reals total = isum[0] * V::load_reals(scale);
-  if constexpr (Parts == 2) total = V::fma(isum[1], V::load_reals(scale + height), total);
-  y = V::fma(total, reals(of.d[r]), y);
+  reals scale[Parts];
+#pragma GCC unroll 2
+  for (int part = 0; part < Parts; ++part) scale[part] = V::load_reals(w.scale + (r * Parts + part) * height + row);
+  y = add_scaled<V>(of, r, isum, scale, y);
   if constexpr (!Kind.wide) {
 #pragma GCC unroll 2
     for (int m = 0; m < Kind.minimums; ++m) {
@@ -128,15 +161,9 @@ BQ_HD void tile(const panel<V>& w, int row, const std::int8_t* codes, const prol
   constexpr int parts = Kind.scale_halves ? 2 : 1;
   constexpr int run_words = Kind.columns / 4, part_words = run_words / parts;
 
-  const auto codes_of = [&](int t, int p) {
-    if constexpr (Kind.wide)
-      return of[t].codes[p];
-    else
-      return codes + (t * Planes + p) * panel_cols;
-  };
   prefetch_outputs<V, Tokens>(y, row);
   reals sofar[Tokens][vectors];
-  load_outputs<V, Tokens>(y, row, sofar);
+  begin_outputs<V, Kind>(y, row, sofar);
   for (int r = 0; r < runs; ++r) {
     if constexpr (Kind.wide && Kind.minimums > 0) {
       constexpr int words_of_block = wide_run / 16 / 4;
@@ -170,7 +197,7 @@ BQ_HD void tile(const panel<V>& w, int row, const std::int8_t* codes, const prol
         for (int p = 0; p < Planes; ++p) {
 #pragma GCC unroll 16
           for (int t = 0; t < Tokens; ++t) {
-            const words four = V::broadcast(codes_of(t, p) + word * 4);
+            const words four = V::broadcast(codes + (t * Planes + p) * panel_cols + word * 4);
 #pragma GCC unroll 16
             for (int v = 0; v < vectors; ++v) {
               sum[part][p][t][v] = V::template dot<Kind.unsigned_bytes>(sum[part][p][t][v], weights[v], four);
@@ -196,7 +223,7 @@ BQ_HD void tile(const panel<V>& w, int row, const std::int8_t* codes, const prol
       }
     }
   }
-  store_outputs<V, Tokens>(y, row, sofar);
+  end_outputs<V>(y, row, of, sofar);
 }
 
 }  // namespace bq::cpu

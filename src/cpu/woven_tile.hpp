@@ -20,12 +20,12 @@ class woven_tile {
                    outputs y)
       : w_(w), row_(row), codes_(codes), of_(of) {
     prefetch_outputs<V, Tokens>(y, row);
-    load_outputs<V, Tokens>(y, row, sofar_);
+    begin_outputs<V, Kind>(y, row, sofar_);
     add_products<false>(0);
     for (int r = 1; r < runs; ++r) add_products<true>(r);
 #pragma GCC unroll 16
     for (int t = 0; t < Tokens; ++t) add_run_before(t, runs);
-    store_outputs<V, Tokens>(y, row, sofar_);
+    end_outputs<V>(y, row, of, sofar_);
   }
 
  private:

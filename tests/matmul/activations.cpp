@@ -163,3 +163,18 @@ TEST_CASE("activations that do not fit the product, or themselves, are errors") 
   x.assign({}, 0, 64);
   CHECK_NOTHROW(bq::matmul(p.w(), x, {}));
 }
+
+TEST_CASE("activations assigned for some types serve those, and no others") {
+  using enum bq::errc;
+  const problem p(bq::type::q8_0, 5, 256, 3), other(bq::type::q4_0, 5, 256, 3), wide(bq::type::q2_K, 5, 256, 3);
+  bq::activations x;
+  for (const bq::tier tier : tiers) {
+    const bq::matmul_options options{.tier = tier};
+    x.assign(p.x.span(), 3, 256, options, std::array{bq::type::q8_0, bq::type::f16});
+    CHECK(same_bits(product(p, x, options), p.product(options)));
+    std::vector<float> y(15);
+    CHECK((tier == bq::tier::exact) == (code_of([&] { bq::matmul(other.w(), x, y, options); }) == invalid_argument));
+    CHECK((tier != bq::tier::fast) == (code_of([&] { bq::matmul(wide.w(), x, y, options); }) == invalid_argument));
+  }
+  CHECK(code_of([&] { x.assign(p.x.span(), 3, 256, {}, std::array{static_cast<bq::type>(4)}); }) == unknown_type);
+}

@@ -14,32 +14,44 @@
 #include <vector>
 
 #include "problem.hpp"
+#include "src/cpu/activations.hpp"
 
 namespace {
 
 constexpr bq::tier tiers[] = {bq::tier::exact, bq::tier::precise, bq::tier::fast};
 
-// |y - exact| is at most: the rounding of activations and weights, half a step each (nothing for float weights; a whole
-// step of activations that are rounded twice, over 32 columns and over 256), and
+// Columns [first, last) of what a token's activations are scaled by, before it is divided by the largest code.
+double scale_of(const float* x, std::int64_t cols, std::int64_t first, std::int64_t last, bq::activation_scaling s) {
+  const auto top = [&](std::int64_t from, std::int64_t to) {
+    double out = 0;
+    for (std::int64_t c = from; c < std::min(to, cols); ++c) out = std::max(out, std::abs(static_cast<double>(x[c])));
+    return out;
+  };
+  if (s != bq::activation_scaling::powers) return top(first, last);
+  const double panel = top(first / 512 * 512, first / 512 * 512 + 512);
+  return std::min(panel, std::max(2 * top(first, last), panel * 0x1p-15));
+}
+
+// |y - exact| is at most: the rounding of activations and weights, half a step each (nothing for float weights), and
 // the f32 roundings, of which a term passes through a few for each run (or column) that follows: (runs + 8) * 2^-24 of
 // the sum of absolute terms, minimums and codes counted apart.
 void check_against_f64(const problem& p, const std::vector<float>& y, bq::tier tier) {
   const bq::type_info& t = bq::info(p.id);
   const double limit = tier == bq::tier::precise ? 127.0 * 256.0 : 127.0;
-  const std::int64_t run = tier == bq::tier::fast || !t.quantized ? 256 : t.activation_run;
-  const double roundings = tier != bq::tier::fast && run == 256 ? 2 : 1;
+  const bq::activation_scaling scaling = bq::cpu::scaling_in(tier, t.scaling);
+  const std::int64_t run = !t.quantized || scaling == bq::activation_scaling::shared ? 256 : 32;
   const double steps = t.quantized ? static_cast<double>(p.cols) / 32 * 4 + 8 : static_cast<double>(p.cols);
   for (std::int64_t k = 0; k < p.tokens; ++k) {
     for (std::int64_t r = 0; r < p.rows; ++r) {
       double sum = 0, terms = 0, rounding = 0;
       for (std::int64_t first = 0; first < p.cols; first += run) {
         const std::int64_t last = std::min(first + run, p.cols);
-        double top = 0, value = 0, weight = 0, largest = 0;
+        const double top = scale_of(p.x.span().data() + k * p.cols, p.cols, first, last, scaling);
+        double value = 0, weight = 0, largest = 0;
         for (std::int64_t c = first; c < last; ++c) {
           const double v = p.x[static_cast<std::size_t>(k * p.cols + c)],
                        w = p.weights[static_cast<std::size_t>(r * p.cols + c)];
           sum += w * v;
-          top = std::max(top, std::abs(v));
           value += std::abs(v);
           weight += std::abs(w);
           largest = std::max(largest, std::abs(w));
@@ -48,7 +60,7 @@ void check_against_f64(const problem& p, const std::vector<float>& y, bq::tier t
         // run.
         terms += static_cast<double>(run) * 4 * largest * top;
         if (!t.quantized) continue;
-        rounding += roundings * weight * top / limit * 0.5001;
+        rounding += weight * top / limit * 0.5001;
         // A weight's step is made for the largest that the scales allow: at most twice the largest there is. The
         // activations' rounding meets the rounded weight.
         if (tier == bq::tier::fast)

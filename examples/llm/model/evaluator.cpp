@@ -125,7 +125,9 @@ bq::activations::writer evaluator::added_and_normalised(const floats& post_norm,
 void evaluator::multiply(std::span<const float> x, const bq::activations::writer& write,
                          std::initializer_list<layer_product> products, std::span<const bq::expected_read> next) {
   const std::int64_t cols = products.begin()->w->weight.cols, tokens = static_cast<std::int64_t>(x.size()) / cols;
-  prepared_.assign_written(x, tokens, cols, write, products_options());
+  types_.clear();
+  for (const layer_product& p : products) types_.push_back(p.w->weight.id);
+  prepared_.assign_written(x, tokens, cols, write, products_options(), types_);
   if (options_.observe) {
     for (const layer_product& p : products) options_.observe(p.w->name, x, tokens);
   }

@@ -88,6 +88,7 @@ class evaluator {
   bq::activations prepared_;
   std::vector<bq::projection> projections_;
   std::vector<bq::expected_read> reads_;
+  std::vector<bq::type> types_;
   bq::workspace memory_;
 };
 

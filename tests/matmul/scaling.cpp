@@ -1,5 +1,5 @@
-// Activations whose scale is shared by 256 columns, as the quantisers of every instruction set give them: the same
-// bits everywhere, codes and sums as src/cpu/activations.hpp defines them, and one scale for each group.
+// Activations whose scales depend on those of other runs, as the quantisers of every instruction set give them: the
+// same bits everywhere, codes, sums and scales as src/cpu/activations.hpp defines them.
 #include <doctest/doctest.h>
 
 #include <blockquant/matmul.hpp>
@@ -20,12 +20,12 @@ struct quantised {
   bq::cpu::activations view{};
   bq::cpu::aligned_buffer memory;
 
-  quantised(const std::vector<float>& x, std::int64_t tokens, std::int64_t cols, int planes, int group,
-            std::string_view isa) {
+  quantised(const std::vector<float>& x, std::int64_t tokens, std::int64_t cols, int planes,
+            bq::activation_scaling scales, std::string_view isa) {
     view.cols = cols;
     view.tokens = tokens;
     view.planes = planes;
-    view.group = group;
+    view.scales = scales;
     std::byte* const bytes = memory.reserve(view.bytes());
     std::memset(bytes, 0xff, view.bytes());
     view.place(bytes);
@@ -60,7 +60,42 @@ std::vector<float> values(std::int64_t n, float sigma) {
   return x;
 }
 
+using enum bq::activation_scaling;
+
 }  // namespace
+
+TEST_CASE("scales that are powers of two below the largest of 512 columns, on every instruction set") {
+  constexpr std::int64_t tokens = 2;
+  for (const std::int64_t cols : {32, 512, 800}) {
+    auto x = values(tokens * cols, 2.0f);
+    x[3] = 5000.0f;  // leaves little of its panel's other runs
+    for (std::int64_t i = cols; i < cols + 32; ++i) x[static_cast<std::size_t>(i)] *= 1e-20f;  // far below
+    const quantised expected(x, tokens, cols, 1, powers, "scalar");
+    for (const std::string_view isa : bq::isas()) {
+      const quantised q(x, tokens, cols, 1, powers, isa);
+      CHECK(std::memcmp(q.view.codes, expected.view.codes, q.view.bytes()) == 0);
+    }
+    bool good = true;
+    for (std::int64_t t = 0; t < tokens; ++t) {
+      for (std::int64_t r = 0; r < cols / 32; ++r) {
+        const auto top = [&](std::int64_t first, std::int64_t last) {
+          float out = 0;
+          for (std::int64_t c = first; c < std::min(last, cols); ++c)
+            out = std::max(out, std::abs(x[static_cast<std::size_t>(t * cols + c)]));
+          return out;
+        };
+        float scale = top(r / 16 * 512, r / 16 * 512 + 512);
+        for (int halvings = 0; halvings < 15 && scale / 2 >= top(r * 32, r * 32 + 32); ++halvings) scale /= 2;
+        good = good && expected.d(t, r) == scale / 127.0f;
+        for (std::int64_t c = r * 32; c < r * 32 + 32; ++c) {
+          const double exact = x[static_cast<std::size_t>(t * cols + c)] * 127.0 / static_cast<double>(scale);
+          good = good && std::abs(expected.code(t, c) - exact) <= 0.5 + 127 * 0x1p-23;
+        }
+      }
+    }
+    CHECK(good);
+  }
+}
 
 TEST_CASE("a scale shared by 256 columns is that of the largest of them, on every instruction set") {
   constexpr std::int64_t tokens = 3;
@@ -68,10 +103,10 @@ TEST_CASE("a scale shared by 256 columns is that of the largest of them, on ever
     for (const int planes : {1, 2}) {
       auto x = values(tokens * cols, 2.0f);
       x[static_cast<std::size_t>(cols + 40)] = 300.0f;  // an outlier that its whole group notices
-      const quantised expected(x, tokens, cols, planes, 256, "scalar");
+      const quantised expected(x, tokens, cols, planes, shared, "scalar");
       for (const std::string_view isa : bq::isas()) {
         INFO(std::string(isa) << ", " << cols << " columns, " << planes << " planes");
-        const quantised q(x, tokens, cols, planes, 256, isa);
+        const quantised q(x, tokens, cols, planes, shared, isa);
         CHECK(std::memcmp(q.view.codes, expected.view.codes, q.view.bytes()) == 0);
       }
       const double limit = planes == 2 ? 127.0 * 256.0 : 127.0;
@@ -104,10 +139,10 @@ TEST_CASE("a scale shared by 256 columns is that of the largest of them, on ever
 
 TEST_CASE("a NaN spoils its group of 256 and no other") {
   auto x = values(1024, 1.0f);
-  const quantised clean(x, 1, 1024, 1, 256, "scalar");
+  const quantised clean(x, 1, 1024, 1, shared, "scalar");
   x[300] = std::numeric_limits<float>::quiet_NaN();
   for (const std::string_view isa : bq::isas()) {
-    const quantised q(x, 1, 1024, 1, 256, isa);
+    const quantised q(x, 1, 1024, 1, shared, isa);
     bool as_expected = true;
     for (std::int64_t r = 0; r < 32; ++r) {
       as_expected = as_expected && (r / 8 == 1 ? std::isnan(q.d(0, r)) : q.d(0, r) == clean.d(0, r));
