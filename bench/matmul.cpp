@@ -48,7 +48,7 @@ class matmul_subject final : public subject {
     setup_ = c;
     x_ = random_values(c.tokens * c.cols, 1.0f, 2);
     y_.assign(static_cast<std::size_t>(c.tokens * c.rows), 0.0f);
-    const bq::matmul_options options{.tier = c.tier, .threads = &threads, .isa = c.isa};
+    const bq::matmul_options options{.tier = c.tier, .threads = &threads, .isa = c.isa, .memory = &memory_};
     if (interleaved_) interleave(options);
 
     contestant ours;
@@ -88,6 +88,7 @@ class matmul_subject final : public subject {
   int lanes_ = 0;
   configuration setup_;
   std::vector<float> x_, y_;
+  bq::workspace memory_;  // as callers of many products have it
 };
 
 }  // namespace
