@@ -25,12 +25,12 @@ namespace bq::cpu {
 // that are powers of two apart would fight for the same cache lines. What lies beyond `cols` is zero.
 struct activations {
   static constexpr int panel_runs = panel_cols / run;
-  std::int64_t cols, tokens;
-  int planes;
-  activation_scaling scales;
-  std::int8_t* codes;  // [panels][tokens][planes][panel_cols]
-  float* d;            // [panels][tokens][panel_runs]
-  std::int32_t* sums;  // [panels][tokens][planes][2][panel_runs]: of the codes of the runs' first and second halves
+  std::int64_t cols = 0, tokens = 0;
+  int planes = 1;
+  activation_scaling scales{};
+  std::int8_t* codes = nullptr;  // [panels][tokens][planes][panel_cols]
+  float* d = nullptr;            // [panels][tokens][panel_runs]
+  std::int32_t* sums = nullptr;  // [panels][tokens][planes][2][panel_runs]: of the codes of the runs' two halves
 
   BQ_HD std::int64_t panels() const { return (cols + panel_cols - 1) / panel_cols; }
   BQ_HD std::int8_t* codes_of(std::int64_t panel, std::int64_t token, int plane) const {
