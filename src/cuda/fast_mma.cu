@@ -14,7 +14,8 @@ constexpr int row_atoms = rows / byte_matrix::atom_lines, token_atoms = tokens /
 constexpr int stage_bytes = (row_atoms + token_atoms) * byte_matrix::atom_bytes;
 
 // Atoms first .. first + count of a chunk; those that are not there become zeros.
-__device__ void copy_atoms(unsigned char* to, const byte_matrix& from, int chunk, int first, int count) {
+__device__ __forceinline__ void copy_atoms(unsigned char* to, const byte_matrix& from, int chunk, int first,
+                                           int count) {
   const int there = (from.line_atoms() - first) * byte_matrix::atom_bytes;
   const unsigned char* source = from.atom(chunk, first);
   for (int at = 16 * static_cast<int>(threadIdx.x); at < count * byte_matrix::atom_bytes; at += 16 * threads) {
