@@ -173,18 +173,19 @@ void run_format(const bq::type_info& t, const shape& size, const std::vector<std
   }
 }
 
-void run_library(const shape& size, const std::vector<std::int64_t>& batches, bool csv) {
+// The same values as for the library's own products: what they are decides how fast the clocks can be.
+void run_library(const shape& size, const std::vector<std::int64_t>& batches, bool csv, bq::executor& threads) {
   bench::queue queue;
-  const std::uint64_t bytes = static_cast<std::uint64_t>(size.rows * size.cols) * 2;
-  std::vector<std::uint16_t> host(static_cast<std::size_t>(size.rows * size.cols));
-  std::mt19937 random(3);
-  for (std::uint16_t& w : host) w = static_cast<std::uint16_t>(0x3c00u + random() % 0x200u + (random() % 2) * 0x8000u);
+  const std::vector<std::byte> host = sample(bq::type::bf16, size.cols, threads).matrix_of(size.rows);
+  const std::uint64_t bytes = host.size();
   std::vector<bench::device_memory> copies;
   do {
     copies.emplace_back(host.data(), bytes);
   } while (copies.size() * bytes < rotated_bytes || copies.size() < 2);
   for (const std::int64_t tokens : batches) {
-    const bench::device_memory x(host.data(), static_cast<std::size_t>(tokens * size.cols) * 2);
+    std::vector<std::byte> values(static_cast<std::size_t>(tokens * size.cols) * 2);
+    bq::quantize(bq::type::bf16, random_activations(tokens, size.cols), tokens, size.cols, values);
+    const bench::device_memory x(values.data(), values.size());
     const bench::device_memory y(static_cast<std::size_t>(tokens * size.rows) * 2);
     bench::library library(queue.stream);
     line l{"cublas", size, tokens, static_cast<double>(bytes), -1, {}, {}};
@@ -227,7 +228,7 @@ int main(int argc, char** argv) {
     bq::thread_pool threads;
     for (const std::string& text : shapes) {
       const shape size = shape_of(text);
-      if (bench::library::available) run_library(size, tokens, csv);
+      if (bench::library::available) run_library(size, tokens, csv, threads);
       for (const bq::type_info& t : bq::types()) {
         const bool wanted = names.empty() || std::find(names.begin(), names.end(), t.name) != names.end();
         if (wanted && !t.activation_only) run_format(t, size, tokens, tier, csv, threads);

@@ -100,7 +100,7 @@ __device__ __forceinline__ void fast_block(const fast_call& c) {
   };
 
   if (group == consumers) {
-    give_registers<24>();
+    give_registers<40>();
     ring_place stage{0, 1}, slot{0, 1};
     if (warp % 4 == 0 && lane == 0) {
       for (int t = first; t < count; t += clusters) {
@@ -116,7 +116,7 @@ __device__ __forceinline__ void fast_block(const fast_call& c) {
       }
     }
   } else {
-    take_registers<240>();
+    take_registers<232>();
     wait_for_predecessors();
     const int row_in_tile = group * Units * unit_rows + warp % 4 * 16 + lane / 4, quad = lane % 4 * 2;
     ring_place stage, slot;

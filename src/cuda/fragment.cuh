@@ -21,8 +21,6 @@
 
 namespace bq::cuda {
 
-inline constexpr int section_cols = 1024, section_tiles = section_cols / tile_cols;
-
 template <class T>
 __device__ __forceinline__ __half2 half2_of(T bits) {
   static_assert(sizeof(T) == sizeof(__half2));

@@ -51,6 +51,32 @@ __device__ __forceinline__ void barrier_arrive_at(std::uint32_t barrier, std::ui
       "r"(rank)
       : "memory");
 }
+// The same; what this thread wrote to the cluster's shared memory before is seen by those that waited for the barrier
+// with barrier_acquire().
+__device__ __forceinline__ void barrier_release_at(std::uint32_t barrier, std::uint32_t rank) {
+  asm volatile(
+      "{\n.reg .b32 remote;\nmapa.shared::cluster.u32 remote, %0, %1;\n"
+      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];\n}" ::"r"(barrier),
+      "r"(rank)
+      : "memory");
+}
+__device__ __forceinline__ void barrier_acquire(std::uint32_t barrier, std::uint32_t parity) {
+  asm volatile(
+      "{\n.reg .pred done;\nagain:\n"
+      "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], %1;\n"
+      "@done bra finished;\nbra again;\nfinished:\n}" ::"r"(barrier),
+      "r"(parity)
+      : "memory");
+}
+// Four floats to the same address in the shared memory of block `rank` of the cluster.
+__device__ __forceinline__ void store_at(std::uint32_t address, std::uint32_t rank, float a, float b, float c,
+                                         float d) {
+  asm volatile(
+      "{\n.reg .b32 remote;\nmapa.shared::cluster.u32 remote, %0, %1;\n"
+      "st.shared::cluster.v4.f32 [remote], {%2, %3, %4, %5};\n}" ::"r"(address),
+      "r"(rank), "f"(a), "f"(b), "f"(c), "f"(d)
+      : "memory");
+}
 // Whether that phase is complete, without waiting.
 __device__ __forceinline__ bool barrier_test(std::uint32_t barrier, std::uint32_t parity) {
   std::uint32_t complete;

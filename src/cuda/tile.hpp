@@ -19,6 +19,7 @@
 namespace bq::cuda {
 
 inline constexpr int tile_rows = 16, tile_cols = 256, step_cols = 16, tile_steps = tile_cols / step_cols;
+inline constexpr int section_cols = 1024, section_tiles = section_cols / tile_cols;  // of one sum (fragment.cuh)
 
 BQ_HD constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 

@@ -10,6 +10,9 @@
 // scales, one brings activations: stages of 64 columns x the tile's tokens, of which each block of the cluster loads
 // one half and sends it to both. While the tensor cores work on a batch of steps, a consumer unpacks the next. The
 // second consumer begins a slice later than the first, so that one multiplies while the other writes outputs.
+//
+// Several pairs of blocks may share a tile (wide.hpp): then a cluster is all of them, a consumer's sums meet those of
+// the sections before in shared memory, where the pair before has left them, and go on to the next pair's.
 #pragma once
 #include "fragment.cuh"
 #include "hopper.cuh"
@@ -39,9 +42,15 @@ struct wide_plan {
   }();
   static_assert(items >= 2 && stages >= 4);
   static constexpr int items_at = stages * stage_bytes;
+  // Where pairs share tiles, shorter stages leave room for the sums that are handed over.
+  static constexpr int split_stage_bytes = wide_split_width<Few> * 128;
+  static constexpr int sums_bytes = wide_split_width<Few> / 2 * 128 * 4;  // of a consumer
+  static constexpr int split_stages = (items_at - groups * sums_bytes) / split_stage_bytes;
+  static constexpr int sums_at = items_at - groups * sums_bytes;
+  static constexpr bool splits = split_stages >= 4;  // with two, products wait for activations
   static constexpr int staged_at = items_at + groups * items * item_bytes;
   static constexpr int barriers_at = staged_at + groups * items * item_staged_bytes;
-  static constexpr int shared_bytes = 1024 + barriers_at + 8 * (2 * stages + 3 * groups * items);
+  static constexpr int shared_bytes = 1024 + barriers_at + 8 * (2 * stages + 3 * groups * items + groups);
 };
 
 // visit(std::integral_constant<int, i>) for i below Count.
@@ -79,9 +88,12 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
   unsigned char* shared = raw + (base - shared_address(raw));
   const std::uint32_t full_b = base + P::barriers_at, empty_b = full_b + 8 * P::stages;
   const std::uint32_t full_a = empty_b + 8 * P::stages, ready_a = full_a + 8 * Groups * P::items;
-  const std::uint32_t empty_a = ready_a + 8 * Groups * P::items;
+  const std::uint32_t empty_a = ready_a + 8 * Groups * P::items, full_sums = empty_a + 8 * Groups * P::items;
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, group = threadIdx.x / 128;
-  const int rank = static_cast<int>(cluster_rank());
+  const int pairs = P::splits ? c.pairs : 1, block = static_cast<int>(cluster_rank());
+  const int pair = block / wide_cluster, rank = block % wide_cluster, pair_first = block - rank;
+  const int stages = pairs > 1 ? P::split_stages : P::stages;
+  const int stage_bytes = pairs > 1 ? P::split_stage_bytes : P::stage_bytes;
   if (threadIdx.x == 0) {
     for (int i = 0; i < P::stages; ++i) {
       barrier_init(full_b + 8 * i, 1);
@@ -92,13 +104,22 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
       barrier_init(ready_a + 8 * i, 32);
       barrier_init(empty_a + 8 * i, 4);
     }
+    for (int i = 0; i < Groups; ++i) barrier_init(full_sums + 8 * i, 128);
     barriers_ready();
   }
   cluster_sync();
 
   const int tokens = c.x.tokens;
   const int count = c.parts[0].strips * c.parts[0].tiles + c.parts[1].strips * c.parts[1].tiles;
-  const int clusters = gridDim.x / wide_cluster, first = blockIdx.x / wide_cluster;
+  const int clusters = gridDim.x / (wide_cluster * pairs), first = blockIdx.x / (wide_cluster * pairs);
+  // visit(first, last) for each section of this pair, in slices.
+  const auto for_each_section = [&](auto visit) {
+    for (int at = pair * section_tiles; at < c.col_tiles; at += pairs * section_tiles) {
+      visit(at, min(at + section_tiles, c.col_tiles));
+    }
+  };
+  int slices = 0;  // of this pair
+  for_each_section([&](int begin, int end) { slices += end - begin; });
   const auto row_tile_of = [&](const wide_tile& t, int g) {
     return t.row_tile + (rank * Groups + g) * wide_group_tiles;
   };
@@ -113,16 +134,19 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
         const std::uint32_t ring = base + P::items_at + g * P::items * P::item_bytes + lane % 4 * P::part_bytes;
         for (int t = first; t < count; t += clusters) {
           const int at = row_tile_of(wide_tile(c, t), g), n = min(max(c.row_tiles - at, 0), 4);
-          const unsigned char* from = c.tiles + std::int64_t{at + lane % 4} * c.col_tiles * tile<F>::bytes;
-          for (int left = c.col_tiles * P::parts; left > 0; --left) {
-            const std::uint32_t i = g * P::items + place.at;
-            barrier_wait(empty_a + 8 * i, place.parity);
-            if (lane % 4 == 0) barrier_expect(full_a + 8 * i, n * P::part_bytes);
-            __syncwarp((1u << 4 * Groups) - 1);
-            if (lane % 4 < n) bulk_copy(ring + place.at * P::item_bytes, from, P::part_bytes, full_a + 8 * i);
-            from += P::part_bytes;
-            place.next(P::items);
-          }
+          const unsigned char* row = c.tiles + std::int64_t{at + lane % 4} * c.col_tiles * tile<F>::bytes;
+          for_each_section([&](int begin, int end) {
+            const unsigned char* from = row + std::int64_t{begin} * tile<F>::bytes;
+            for (int left = (end - begin) * P::parts; left > 0; --left) {
+              const std::uint32_t i = g * P::items + place.at;
+              barrier_wait(empty_a + 8 * i, place.parity);
+              if (lane % 4 == 0) barrier_expect(full_a + 8 * i, n * P::part_bytes);
+              __syncwarp((1u << 4 * Groups) - 1);
+              if (lane % 4 < n) bulk_copy(ring + place.at * P::item_bytes, from, P::part_bytes, full_a + 8 * i);
+              from += P::part_bytes;
+              place.next(P::items);
+            }
+          });
         }
       }
     } else if (role == 1) {  // activations
@@ -134,17 +158,21 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
           const wide_tile tile(c, t);
           const int at = tile.token / 8, here = min(tile.width / 8, groups8 - at), half = (here + 1) / wide_cluster;
           const int mine = rank == 0 ? half : here - half;
-          const unsigned char* from = c.x.values + std::int64_t{at + half * rank} * 1024;
-          for (int left = c.col_tiles * P::chunks; left > 0; --left) {
-            barrier_wait(empty_b + 8 * place.at, place.parity);
-            barrier_expect(full_b + 8 * place.at, here * 1024);
-            if (mine > 0) {
-              bulk_copy_to_all(base + place.at * P::stage_bytes + rank * half * 1024, from, mine * 1024,
-                               full_b + 8 * place.at, (1 << wide_cluster) - 1);
+          const unsigned char* column = c.x.values + std::int64_t{at + half * rank} * 1024;
+          for_each_section([&](int begin, int end) {
+            const unsigned char* from = column + std::int64_t{begin} * P::chunks * groups8 * 1024;
+            for (int left = (end - begin) * P::chunks; left > 0; --left) {
+              barrier_wait(empty_b + 8 * place.at, place.parity);
+              barrier_expect(full_b + 8 * place.at, here * 1024);
+              if (mine > 0) {
+                bulk_copy_to_all(base + place.at * stage_bytes + rank * half * 1024, from, mine * 1024,
+                                 full_b + 8 * place.at,
+                                 static_cast<std::uint16_t>(((1 << wide_cluster) - 1) << pair_first));
+              }
+              from += std::int64_t{groups8} * 1024;
+              place.next(stages);
             }
-            from += std::int64_t{groups8} * 1024;
-            place.next(P::stages);
-          }
+          });
         }
       }
     } else if (P::parts == 1) {  // scales
@@ -159,7 +187,7 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
           f[i][0] = at + i < c.row_tiles ? from[0] : 1.0f;
           f[i][1] = at + i < c.row_tiles ? from[8] : 1.0f;
         }
-        for (int left = c.col_tiles; left > 0; --left) {
+        for (int left = slices; left > 0; --left) {
           const int i = g * P::items + place.at;
           barrier_wait(full_a + 8 * i, place.parity);
 #pragma unroll
@@ -175,7 +203,7 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
   } else {
     take_registers<232>();
     wait_for_predecessors();
-    int left = first < count ? (count - first + clusters - 1) / clusters * c.col_tiles : 0;  // slices
+    int left = first < count ? (count - first + clusters - 1) / clusters * slices : 0;
     const std::uint32_t my_ready = (P::parts == 1 ? ready_a : full_a) + 8 * group * P::items;
     const std::uint32_t my_empty = empty_a + 8 * group * P::items;
     const unsigned char* my_items = shared + P::items_at + group * P::items * P::item_bytes + warp % 4 * P::part_bytes;
@@ -212,16 +240,40 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
       f[0] = there ? c.factors[row] : 1.0f;
       f[1] = there ? c.factors[row + 8] : 1.0f;
     };
-    const auto multiply = [&]<int Tokens>(std::integral_constant<int, Tokens>, int t) {
+    // Adds this section's sums to those of the sections before, which the pair before has left here; and hands them on.
+    const std::uint32_t my_sums = base + P::sums_at + group * P::sums_bytes + threadIdx.x % 128 * 16;
+    std::uint32_t sums_parity = 0;
+    const auto hand_over = [&]<int Tokens>(std::integral_constant<int, Tokens>, bool is_first, bool is_last) {
+      if (!is_first) {
+        barrier_acquire(full_sums + 8 * group, sums_parity);
+        sums_parity ^= 1;
+        const auto* from = reinterpret_cast<const float4*>(shared + (my_sums - base));
+#pragma unroll
+        for (int i = 0; i < Tokens / 2; i += 4) {
+          const float4 before = from[i / 4 * 128];
+          total[i] = before.x, total[i + 1] = before.y, total[i + 2] = before.z, total[i + 3] = before.w;
+        }
+      }
+#pragma unroll
+      for (int i = 0; i < Tokens / 2; ++i) total[i] += work[i];
+      if (is_last) return;
+      const std::uint32_t next = (pair + 1) % pairs * wide_cluster + rank;
+#pragma unroll
+      for (int i = 0; i < Tokens / 2; i += 4) {
+        store_at(my_sums + i * 512, next, total[i], total[i + 1], total[i + 2], total[i + 3]);
+      }
+      barrier_release_at(full_sums + 8 * group, next);
+    };
+    const auto multiply = [&]<int Tokens>(std::integral_constant<int, Tokens> tokens_here, int t) {
 #pragma unroll
       for (int i = 0; i < Tokens / 2; ++i) total[i] = work[i] = 0;  // work: so that it is not kept from tile to tile
-      for (int section = 0; section < c.col_tiles; section += section_tiles) {
-        for (int slice = section; slice < min(section + section_tiles, c.col_tiles); ++slice) {
+      for_each_section([&](int section, int end) {
+        for (int slice = section; slice < end; ++slice) {
           --left;
           for_each_batch<tile_steps / Batch>([&]<int B>(std::integral_constant<int, B>) {
             constexpr int step = B * Batch, in_chunk = step % P::chunk_steps;
             if (in_chunk == 0 && !ready) barrier_wait(full_b + 8 * stage.at, stage.parity);
-            const std::uint64_t b = hopper::operand(base + stage.at * P::stage_bytes) + 2 * in_chunk;
+            const std::uint64_t b = hopper::operand(base + stage.at * stage_bytes) + 2 * in_chunk;
             products_begin();
 #pragma unroll
             for (int i = 0; i < Batch; ++i) {
@@ -230,12 +282,12 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
             products_commit();
             if constexpr (in_chunk + Batch == P::chunk_steps) {
               done = stage.at;
-              stage.next(P::stages);
+              stage.next(stages);
               ready = barrier_test(full_b + 8 * stage.at, stage.parity);
             }
             products_wait<1>();
             if constexpr (in_chunk == 0) {
-              if (done >= 0 && lane < wide_cluster) barrier_arrive_at(empty_b + 8 * done, lane);
+              if (done >= 0 && lane < wide_cluster) barrier_arrive_at(empty_b + 8 * done, pair_first + lane);
             }
             if constexpr (step + Batch < tile_steps) {
               unpack(std::integral_constant<int, step + Batch>{});
@@ -247,9 +299,13 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
         }
         products_wait<0>();
         hold<Tokens / 2>(work);
+        if (Tokens <= wide_split_width<Few> && pairs > 1) {
+          hand_over(tokens_here, section == 0, end == c.col_tiles);
+        } else {
 #pragma unroll
-        for (int i = 0; i < Tokens / 2; ++i) total[i] += work[i];
-      }
+          for (int i = 0; i < Tokens / 2; ++i) total[i] += work[i];
+        }
+      });
     };
     const auto write = [&]<int Tokens>(std::integral_constant<int, Tokens>, const wide_tile& tile) {
       // A lane fetches every 32nd factor: one after the other, each would wait for the second-level cache.
@@ -277,6 +333,7 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
         to += i % 2 == 0 ? c.rows : 7 * c.rows;
       }
     };
+    const int last_pair = (c.col_tiles - 1) / section_tiles % pairs;  // which has the last section
     if (left > 0) {
       if (P::parts > 1) take_factors(first);
       unpack(std::integral_constant<int, 0>{});
@@ -286,7 +343,7 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
       [&]<std::size_t... I>(std::index_sequence<I...>) {
         const auto run = [&](auto tokens_of_tile) {
           multiply(tokens_of_tile, t);
-          write(tokens_of_tile, tile);
+          if (pair == last_pair) write(tokens_of_tile, tile);
         };
         ((tile.width == P::widths[I] ? run(std::integral_constant<int, P::widths[I]>{}) : void()), ...);
       }
@@ -307,7 +364,16 @@ template <any_format F, bool Few>
 void launch_wide(const device_matrix::contents& w, const prepared& x, float* y, stream s) {
   using plan = wide_plan<F, Few>;
   const int clusters = std::max(1, w.device.multiprocessors / wide_cluster);
-  const wide_parts parts = divide_wide(w.row_tiles, x.tokens, w.cols, clusters, plan::widths);
+  constexpr int split_width = wide_split_width<Few>;
+  const int pairs = plan::splits ? wide_pairs(w.row_tiles, x.tokens, w.cols, w.device.multiprocessors, split_width) : 1;
+  wide_parts parts{};
+  if (pairs > 1) {
+    const auto strips = static_cast<int>(ceil_div(w.row_tiles, wide_strip_tiles));
+    const auto tiles = static_cast<int>(ceil_div(x.tokens, split_width));
+    parts[0] = {strips, tiles, split_width, tiles};
+  } else {
+    parts = divide_wide(w.row_tiles, x.tokens, w.cols, clusters, plan::widths);
+  }
   const int tiles = parts[0].strips * parts[0].tiles + parts[1].strips * parts[1].tiles;
   const wide_call call{.tiles = w.tiles.get(),
                        .factors = w.factors.get(),
@@ -316,6 +382,7 @@ void launch_wide(const device_matrix::contents& w, const prepared& x, float* y, 
                        .rows = w.rows,
                        .row_tiles = static_cast<int>(w.row_tiles),
                        .col_tiles = static_cast<int>(w.col_tiles),
+                       .pairs = pairs,
                        .parts = parts};
   const auto kernel = wide<F, Few>;
   const std::initializer_list<std::int64_t> sizes{w.rows, w.cols, x.tokens};
@@ -325,9 +392,9 @@ void launch_wide(const device_matrix::contents& w, const prepared& x, float* y, 
   attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attributes[0].val.programmaticStreamSerializationAllowed = 1;
   attributes[1].id = cudaLaunchAttributeClusterDimension;
-  attributes[1].val.clusterDim = {wide_cluster, 1, 1};
+  attributes[1].val.clusterDim = {static_cast<unsigned>(wide_cluster * pairs), 1, 1};
   cudaLaunchConfig_t config{};
-  config.gridDim = dim3(static_cast<unsigned>(wide_cluster * std::min(clusters, tiles)));
+  config.gridDim = dim3(static_cast<unsigned>(wide_cluster * pairs * (pairs > 1 ? tiles : std::min(clusters, tiles))));
   config.blockDim = dim3(plan::threads);
   config.dynamicSmemBytes = plan::shared_bytes;
   config.stream = s;

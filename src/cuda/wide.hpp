@@ -18,6 +18,13 @@ inline constexpr int wide_group_tiles = 4, wide_strip_tiles = wide_cluster * wid
 // Tokens of a tile, by whether there are few tokens in all; hopper.cuh has their products.
 template <bool Few>
 inline constexpr std::array wide_widths = Few ? std::array{64, 32} : std::array{176, 128};
+// Of tiles that several pairs of blocks share.
+template <bool Few>
+inline constexpr int wide_split_width = Few ? 64 : 128;
+
+// Where tiles are fewer than clusters, several pairs of blocks share a tile: pair p has sections p, p + pairs, ... of
+// the columns, and hands the sum of all sections so far to the next: the order of sums is the same.
+inline constexpr int most_wide_pairs = 4;
 
 struct wide_part {
   int strips, tiles, width;  // strips of rows, each of so many tiles of so many tokens
@@ -29,6 +36,9 @@ using wide_parts = std::array<wide_part, 2>;
 wide_parts divide_wide(std::int64_t row_tiles, std::int64_t tokens, std::int64_t cols, int clusters,
                        std::span<const int, 2> widths);
 
+// How many pairs should share each tile: of all rows x `width` tokens.
+int wide_pairs(std::int64_t row_tiles, std::int64_t tokens, std::int64_t cols, int multiprocessors, int width);
+
 struct wide_call {
   const unsigned char* tiles;  // [row_tiles][col_tiles]
   const float* factors;        // [row_tiles * 16]
@@ -36,6 +46,7 @@ struct wide_call {
   float* y;                    // [tokens, rows]
   std::int64_t rows;
   int row_tiles, col_tiles;
+  int pairs;  // that share a tile; if several, a cluster takes one tile, of wide_split_width tokens
   wide_parts parts;
 };
 

@@ -12,8 +12,9 @@ TEST_CASE_TEMPLATE_DEFINE("many tokens at once have the bits of few at a time", 
       std::int64_t rows, cols, tokens, checked_step;
     };
     bq::cuda::transfer mover;
-    for (const shape& s : {shape{1, block, 65, 1}, shape{33, 3 * 256, 127, 1}, shape{100, 1024 + block, 128, 3},
-                           shape{257, 2560 / block * block, 200, 17}, shape{8465, 256, 529, 300}}) {
+    for (const shape& s :
+         {shape{1, block, 65, 1}, shape{33, 3 * 256, 127, 1}, shape{100, 1024 + block, 128, 3},
+          shape{257, 2560 / block * block, 200, 17}, shape{40, 37 * 256, 70, 9}, shape{8465, 256, 529, 300}}) {
       CAPTURE(s.rows);
       CAPTURE(s.tokens);
       const auto w = oracle::make_weights<F>(s.rows, s.cols, static_cast<unsigned>(s.tokens));
@@ -33,6 +34,20 @@ TEST_CASE_TEMPLATE_DEFINE("many tokens at once have the bits of few at a time", 
   }
 }
 TEST_CASE_TEMPLATE_APPLY(many_of, bq::all_formats);
+
+TEST_CASE("pairs of blocks share a tile where there are few tiles and many sections") {
+  constexpr int width = bq::cuda::wide_split_width<false>;
+  const auto pairs = [](std::int64_t row_tiles, std::int64_t tokens, std::int64_t cols) {
+    return bq::cuda::wide_pairs(row_tiles, tokens, cols, 132, width);
+  };
+  CHECK(pairs(256, 128, 1024) == 1);   // nothing to share
+  CHECK(pairs(240, 128, 14336) == 4);  // 15 tiles
+  CHECK(pairs(256, 128, 14336) == 2);  // 16: four would need two rounds
+  CHECK(pairs(480, 128, 14336) == 2);
+  CHECK(pairs(496, 128, 14336) == 1);
+  CHECK(pairs(896, 128, 4096) == 1);
+  CHECK(pairs(256, 4096, 14336) == 1);
+}
 
 TEST_CASE("the division of a product of many tokens covers it, and ends no later than tiles of one width") {
   constexpr int clusters = 66;
