@@ -1,7 +1,8 @@
 // From a tile's bytes in shared memory to A operands of the tensor core (mma m16n8k16, and wgmma with A in registers:
 // warp i of the group takes the i-th tile of 64 rows). This fixes the numerics of every product on the GPU:
 //
-//   weight'      = round_f16(code * S - M), one fused multiply-add; codes enter as f16 subnormals, code * 2^-24
+//   weight'      = round_f16(code * S - M), one fused multiply-add; codes enter as f16 subnormals, code * 2^-24; E2M1
+//                  codes as code * 2^-15, with S * 2^-9 and no M
 //   S            = round_f16(scale * f), M = round_f16(min * f * 2^-24) + zero * 2^-24 * S
 //   f            a power of two for each row, which brings the row's largest |scale| into [2^14, 2^15) (row_factor.hpp)
 //   activation'  = round_f16(activation * 2^e), e for each token, from the token's largest magnitude alone
@@ -56,7 +57,7 @@ struct fragments {
         for (int i = 0; i < share; ++i) {
           const int g = first + i;
           const unit_source<F> s(tile_bytes, row, g / block_groups);
-          const __half scale = __float2half_rn(F::d(s, g % block_groups) * f);
+          const __half scale = __float2half_rn(F::d(s, g % block_groups) * (is_e2m1<F> ? f * e2m1_unit : f));
           __half bias = __hmul(scale, __ushort_as_half(code_zero<F>));
           if constexpr (has_min<F>) bias = __float2half_rn(F::dmin(s) * (f * code_unit));
           pairs[i] = bits_of(__halves2half2(scale, __hneg(bias)));
@@ -91,14 +92,19 @@ struct fragments {
   __device__ __forceinline__ void load(std::uint32_t (&a)[4]) const {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      if constexpr (coded_format<F>) {
-        const __half2 pair = half2_of(staged_pair<Step>(lane_ / 4 + 8 * half));
-        const code_pairs codes(lane_codes<F>(words_, tile_, lane_, half, Step), __low2half2(pair));
-        a[half] = bits_of(__hfma2(codes.first, codes.scale, __high2half2(pair)));
-        a[half + 2] = bits_of(__hfma2(codes.second, codes.scale, __high2half2(pair)));
-      } else {
+      if constexpr (!coded_format<F>) {
         const unsigned char* at = tile_ + tile<F>::position(8 * half, Step * step_cols, 0) + lane_ * 16;
         load_floats(at, factor_[half] * code_unit, a[half], a[half + 2]);
+      } else {
+        const __half2 pair = half2_of(staged_pair<Step>(lane_ / 4 + 8 * half));
+        const code_pairs codes(words_, tile_, lane_, half, Step, __low2half2(pair));
+        if constexpr (is_e2m1<F>) {
+          a[half] = bits_of(__hmul2(codes.first, codes.scale));
+          a[half + 2] = bits_of(__hmul2(codes.second, codes.scale));
+        } else {
+          a[half] = bits_of(__hfma2(codes.first, codes.scale, __high2half2(pair)));
+          a[half + 2] = bits_of(__hfma2(codes.second, codes.scale, __high2half2(pair)));
+        }
       }
     }
   }
@@ -114,25 +120,49 @@ struct fragments {
     using type = lane_words<G>;
   };
 
-  // Codes as f16 subnormals, in pairs of columns, and the scale that goes with them: codes in place are larger by a
-  // power of two, and the scale smaller. (Where that rounds, weights differ from -M by less than f16 can tell.)
+  // Codes as f16 numbers, in pairs of columns, and the scale that goes with them. Subnormals: codes in place are larger
+  // by a power of two, and the scale smaller. (Where that rounds, weights differ from -M by less than f16 can tell.)
+  // E2M1: the upper bytes of f16 numbers with the same sign, lowest exponent bits and first bit of the mantissa.
   struct code_pairs {
     __half2 first, second, scale;
+    __device__ __forceinline__ code_pairs(const lane_words<F>& words, const unsigned char* tile_bytes, int lane,
+                                          int half, int step, __half2 s)
+        : scale(s) {
+      if constexpr (is_e2m1<F>) {
+        const codes_in_place c = stored_codes<F>(words, tile_bytes, lane, half, step);
+        const std::uint32_t upper = c.word << (4 - c.shift);
+        const std::uint32_t bytes = (upper & 0x80808080u) | (upper >> 3 & 0x0e0e0e0eu);
+        first = half2_of(__byte_perm(bytes, 0, 0x2404));
+        second = half2_of(bytes & 0xff00ff00u);
+      } else {
+        take(lane_codes<F>(words, tile_bytes, lane, half, step));
+      }
+    }
+
+   private:
     template <class Codes>
-    __device__ __forceinline__ code_pairs(const Codes& c, __half2 s) : scale(s) {
-      if constexpr (std::is_same_v<Codes, codes_in_place> && F::group > step_cols) {
+    __device__ __forceinline__ void take(const Codes& c) {
+      if constexpr (std::is_same_v<Codes, code_halves>) {
+        first = half2_of(c.first & c.mask << c.shift);
+        second = half2_of(c.second & c.mask << c.shift);
+        reduce(c.shift);
+      } else if constexpr (std::is_same_v<Codes, codes_in_place> && F::group > step_cols) {
         const std::uint32_t even = (c.mask & 0x00ff00ffu) << c.shift;
         first = half2_of(c.word & even);
         second = half2_of(c.word >> 8 & even);
-        if (c.shift > 0) scale = __hmul2(s, half2_of((15u - static_cast<std::uint32_t>(c.shift)) * 0x04000400u));
+        reduce(c.shift);
       } else {
         const std::uint32_t bytes = c;
         first = half2_of(__byte_perm(bytes, 0, 0x4240));
         second = half2_of(__byte_perm(bytes, 0, 0x4341));
       }
     }
+    __device__ __forceinline__ void reduce(int shift) {
+      if (shift > 0) scale = __hmul2(scale, half2_of((15u - static_cast<std::uint32_t>(shift)) * 0x04000400u));
+    }
   };
-  static constexpr float code_unit = 0x1p-24f;  // codes become f16 subnormals
+  static constexpr float code_unit = 0x1p-24f;             // codes become f16 subnormals
+  static constexpr float e2m1_unit = code_unit * 0x1p15f;  // E2M1 codes become code * 2^-15
 
   // (S, -M) of `Share` groups whose scales are bytes, two groups at a time: a byte b beside 0x64 is the f16 1024 + b.
   template <class Source, int Share>

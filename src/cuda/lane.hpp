@@ -8,6 +8,7 @@
 #pragma once
 #include <utility>
 
+#include "formats/e2m1.hpp"
 #include "tile.hpp"
 
 namespace bq::cuda {
@@ -31,7 +32,11 @@ struct unit_source : word_access<unit_source<F>> {
   BQ_HD float f16(int offset) const { return f16_to_f32(load16(offset)); }
   BQ_HD float f32(int offset) const { return f32_from_bits(load(offset)); }
   BQ_HD float e8m0_half(int offset) const { return e8m0_half_to_f32(load8(offset)); }
-  BQ_HD float ue4m3_half(int offset) const { return ue4m3_half_to_f32(load8(offset)); }
+  // Without branches: an f16 with these bits is 2^-7 of it.
+  BQ_HD float ue4m3_half(int offset) const {
+    const std::uint32_t x = load8(offset);
+    return x == 0x7f ? 0.0f : f16_to_f32(x << 7 & 0x3f80u) * 0x1p7f;
+  }
 
   BQ_HD static int signed_byte(std::uint32_t word, int index) { return block_source::signed_byte(word, index); }
   BQ_HD static int unsigned_byte(std::uint32_t word, int index) { return block_source::unsigned_byte(word, index); }
@@ -102,6 +107,13 @@ struct codes_in_place {
   BQ_HD operator std::uint32_t() const { return word >> shift & mask; }
 };
 
+// The same in two words: codes 0 and 1, and codes 2 and 3, each 16 bits from its neighbour: bits mask << shift.
+struct code_halves {
+  std::uint32_t first, second, mask;
+  int shift;
+  BQ_HD operator std::uint32_t() const { return (first >> shift & mask) | (second >> shift & mask) << 8; }
+};
+
 // The codes of one block of row lane / 4 + 8 * half. `w`, and so every offset, is known when compiling.
 template <coded_format F>
 struct lane_source : word_access<lane_source<F>> {
@@ -129,15 +141,32 @@ struct lane_source : word_access<lane_source<F>> {
       const int chunk = w / (plane_words * planes), quad = w % (plane_words * planes) + lane % 4;
       const int at = tile<F>::position(8 * half, block, offset + chunk * Bytes) + lane / 4 * (4 * piece);
       const auto word = *reinterpret_cast<const std::uint32_t*>(tile_bytes + at + quad % plane_words * piece);
-      return word >> (Bits * (quad / plane_words)) & mask;
+      return codes_in_place{word, mask, Bits * (quad / plane_words)};
     }
   }
   BQ_HD auto spread(int offset, int w) const {
     return ((of_row().load(offset) >> 4 * (w + lane % 4) & 0x0fu) * 0x00208041u) & 0x01010101u;
   }
+  // Digits are found one after the other, so that compilers share the steps between the planes.
   template <int Bytes>
   BQ_HD auto trit(int offset, int w) const {
-    return word_access<lane_source>::template trit<Bytes>(offset, Bytes >= 16 ? w : w + lane % 4);
+    constexpr int plane_words = Bytes / 4;
+    constexpr std::uint32_t low = 0x00ff00ffu;
+    const auto word = load(offset + 4 * (w % plane_words));
+    code_halves h{word & low, word >> 8 & low, 0x00030003u, 8};
+    const auto multiply = [&](std::uint32_t power) {
+      h.first = h.first * power & low;
+      h.second = h.second * power & low;
+    };
+    for (int i = 0; i < w / plane_words; ++i) multiply(3);
+    if constexpr (Bytes < 16) {  // a digit for each lane
+      static_assert(plane_words == 1);
+      const int digit = lane % 4;
+      multiply(digit == 0 ? 1u : digit == 1 ? 3u : digit == 2 ? 9u : 27u);
+    }
+    h.first *= 3;
+    h.second *= 3;
+    return h;
   }
 
   // Both nibbles of each byte at once, as they lie: compilers share that between the two planes.
@@ -173,16 +202,21 @@ struct lane_source : word_access<lane_source<F>> {
   BQ_HD unit_source<F> of_row() const { return unit_source<F>(tile_bytes, lane / 4 + 8 * half, block); }
 };
 
-// The four codes, unsigned, of step s (columns 16 s + 4 (lane % 4) and on) of row lane / 4 + 8 * half: a word of bytes,
-// or codes_in_place; for codebooks the entry + 128. Less code_zero<F> they are the signed codes.
+// The four codes of step s (columns 16 s + 4 (lane % 4) and on) of row lane / 4 + 8 * half, as they are stored: a word
+// of bytes, codes_in_place or code_halves.
+template <coded_format F>
+BQ_HD auto stored_codes(const lane_words<F>& words, const unsigned char* tile_bytes, int lane, int half, int step) {
+  constexpr int steps = F::block_size / step_cols;
+  return F::codes(lane_source<F>(words, tile_bytes, lane, half, step / steps), 4 * (step % steps));
+}
+
+// The same, unsigned; for codebooks the entry + 128. Less code_zero<F> they are the signed codes.
 template <coded_format F>
 inline constexpr int code_zero = has_codebook<F> ? 128 : F::zero;
 
 template <coded_format F>
 BQ_HD auto lane_codes(const lane_words<F>& words, const unsigned char* tile_bytes, int lane, int half, int step) {
-  constexpr int steps = F::block_size / step_cols;
-  const lane_source<F> s(words, tile_bytes, lane, half, step / steps);
-  const auto codes = F::codes(s, 4 * (step % steps));
+  const auto codes = stored_codes<F>(words, tile_bytes, lane, half, step);
   if constexpr (has_codebook<F>) {
     constexpr std::uint32_t up = 0x80808080u;
     constexpr codebook16 t = F::codebook();
@@ -191,5 +225,15 @@ BQ_HD auto lane_codes(const lane_words<F>& words, const unsigned char* tile_byte
     return codes;
   }
 }
+
+// Whether codes are E2M1 numbers.
+template <coded_format F>
+inline constexpr bool is_e2m1 = [] {
+  if constexpr (has_codebook<F>) {
+    constexpr codebook16 a = F::codebook(), b = e2m1_codebook();
+    return a.word[0] == b.word[0] && a.word[1] == b.word[1] && a.word[2] == b.word[2] && a.word[3] == b.word[3];
+  }
+  return false;
+}();
 
 }  // namespace bq::cuda
