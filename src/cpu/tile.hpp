@@ -12,8 +12,7 @@
 //
 // Where d[r] is that of the panel times a power of two:
 //
-//   for each run r:   z = (power[r] * isum[r]) * scale[r] + z                 (fused; for each half where there are
-//   two)
+//   for each run r:   z = (power[r] * isum[r]) * scale[r] + z                 (fused; halves: z = power[r] * t + z)
 //                     z = -minimum[r] * (power[r] * sum of the run's codes) + z
 //   at the end:       y = z * d + y                                           (fused)
 //
@@ -122,14 +121,16 @@ template <class V, panel_kind Kind, int Planes, int Parts>
 BQ_HD typename V::reals add_scaled(const prologue<Kind, Planes>& of, int r, const typename V::reals (&isum)[Parts],
                                    const typename V::reals (&scale)[Parts], typename V::reals y) {
   using reals = typename V::reals;
-  if constexpr (Kind.scales == activation_scaling::powers) {
-#pragma GCC unroll 2
-    for (int part = 0; part < Parts; ++part) y = V::fma(V::times_power(isum[part], of.power[r]), scale[part], y);
-    return y;
+  constexpr bool powers = Kind.scales == activation_scaling::powers;
+  if constexpr (powers && Parts == 1) {
+    return V::fma(V::times_power(isum[0], of.power[r]), scale[0], y);
   } else {
     reals total = isum[0] * scale[0];
     if constexpr (Parts == 2) total = V::fma(isum[1], scale[1], total);
-    return V::fma(total, reals(of.d[r]), y);
+    if constexpr (powers)
+      return y + V::times_power(total, of.power[r]);
+    else
+      return V::fma(total, reals(of.d[r]), y);
   }
 }
 
