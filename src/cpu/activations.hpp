@@ -16,7 +16,6 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "blockquant/tier.hpp"
 #include "panel.hpp"
 
 namespace bq::cpu {
@@ -61,12 +60,5 @@ struct activation_forms {
   activations& of(activation_scaling s) { return forms[static_cast<int>(s) - 1]; }
   const activations& of(activation_scaling s) const { return forms[static_cast<int>(s) - 1]; }
 };
-
-// What a type's kernels of a tier take.
-constexpr activation_scaling scaling_in(tier t, activation_scaling s) {
-  if (s == activation_scaling::none) return s;
-  if (t == tier::fast) return activation_scaling::shared;
-  return t == tier::precise && s == activation_scaling::powers ? activation_scaling::own : s;
-}
 
 }  // namespace bq::cpu

@@ -58,7 +58,7 @@ class matvec_lanes {
   // Block b of the stretch.
   template <class S>
   BQ_HD void block(const S& s, int b) {
-    if constexpr (kind.wide) {
+    if constexpr (kind.wide()) {
       add_wide_block(s, b);
     } else {
 #pragma GCC unroll 8

@@ -17,6 +17,7 @@
 #include <numeric>
 #include <utility>
 
+#include "blockquant/tier.hpp"
 #include "formats/decode.hpp"
 #include "row_source.hpp"
 
@@ -34,12 +35,19 @@ struct panel_kind {
   int minimums;         // for each run: 0, 1 or 2
   int columns;          // that integer sums run over before they are scaled: a run, or a multiple
   activation_scaling scales;
-  bool wide = false;  // minimums are bytes
+
+  constexpr bool wide() const { return scales == activation_scaling::shared; }  // minimums are bytes
 };
 
+// What the kernels of a tier take.
+constexpr activation_scaling scaling_in(tier t, activation_scaling s) {
+  if (s == activation_scaling::none) return s;
+  if (t == tier::fast) return activation_scaling::shared;
+  return t == tier::precise && s == activation_scaling::powers ? activation_scaling::own : s;
+}
 // With activations of so many planes.
 constexpr panel_kind in_planes(panel_kind kind, int planes) {
-  if (planes == 2 && kind.scales == activation_scaling::powers) kind.scales = activation_scaling::own;
+  kind.scales = scaling_in(planes == 2 ? tier::precise : tier::exact, kind.scales);
   return kind;
 }
 
@@ -68,8 +76,7 @@ struct code_traits {
                                    : F::group == run / 2 ? 2
                                                          : 1,
                                    run,
-                                   scaling_of<F>,
-                                   wide_format<F>};
+                                   scaling_of<F>};
 };
 
 // How a panel's bytes do: where the scales are folded in, the product of scale and code.
@@ -98,8 +105,7 @@ struct panel_traits<V, F> {
                                    false,
                                    code_traits<V, F>::kind.minimums,
                                    wide_run,
-                                   activation_scaling::shared,
-                                   true};
+                                   activation_scaling::shared};
 };
 
 template <class V>
@@ -171,7 +177,7 @@ BQ_HD void unpack_block(const S& s, int v, int b, panel<V>& out) {
     else
       V::store(to, group_scale<F>(s, c / F::group));
   }
-  if constexpr (kind.wide && kind.minimums > 0) {
+  if constexpr (kind.wide() && kind.minimums > 0) {
     V::store(out.minimum + b * height + v * V::lanes, F::dmin(s));
     constexpr int minimum_words = F::block_size / F::group / 4;
     for (int w = 0; w < minimum_words; ++w)

@@ -7,7 +7,7 @@ namespace bq::cpu {
 
 template <class V, panel_kind Kind, int Planes>
 inline constexpr bool woven =
-    V::woven_tokens > 0 && Planes == 1 && Kind.columns == run && !Kind.scale_halves && !Kind.wide;
+    V::woven_tokens > 0 && Planes == 1 && Kind.columns == run && !Kind.scale_halves && !Kind.wide();
 
 template <class V, panel_kind Kind, int Planes>
 inline constexpr int tile_tokens = woven<V, Kind, Planes>
@@ -30,7 +30,7 @@ class upcoming_rows {
   }
   BQ_HD void step() {
     for (std::int64_t i = 0; i < share_ && row_ < panel<V>::rows; ++i) {
-      if (next_ < end_) __builtin_prefetch(rows_[row_] + next_, 0, 2);
+      __builtin_prefetch(rows_[row_] + next_, 0, 2);
       next_ += 64;
       if (next_ >= end_) {
         next_ = at_;

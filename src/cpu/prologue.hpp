@@ -7,11 +7,29 @@
 
 namespace bq::cpu {
 
+// v * 2^k for p = power_of_two<V>(k): on units that multiplications do not need, where the instruction set has them.
+template <class V>
+inline constexpr bool has_scaled = requires(typename V::reals v) {
+  V::scaled(v, v);
+};
+template <class V>
+BQ_HD float power_of_two(int k) {
+  return has_scaled<V> ? static_cast<float>(k) : std::bit_cast<float>(static_cast<std::uint32_t>(127 + k) << 23);
+}
+template <class V>
+BQ_HD typename V::reals times_power(typename V::reals v, float p) {
+  const typename V::reals power(p);
+  if constexpr (has_scaled<V>)
+    return V::scaled(v, power);
+  else
+    return v * power;
+}
+
 template <panel_kind Kind, int Planes>
 struct prologue {
   static constexpr bool powers = Kind.scales == activation_scaling::powers;
   static constexpr int parts = Kind.scale_halves ? 2 : 1, runs = panel_cols / Kind.columns;
-  static constexpr int sums = Kind.wide ? 0 : Kind.minimums, all_digits = Kind.wide ? Kind.minimums : 0;
+  static constexpr int sums = Kind.wide() ? 0 : Kind.minimums, all_digits = Kind.wide() ? Kind.minimums : 0;
   static_assert(all_digits == 0 || all_digits == 2);
 
   alignas(64) std::int32_t start[Planes][parts][runs];  // -zero * sum
@@ -35,7 +53,7 @@ struct prologue {
       d[0] = std::bit_cast<float>(largest);
       for (int r = 0; r < all; ++r) {
         const std::uint32_t halvings = (largest - bits[r]) >> 23;
-        power[r] = V::power(-static_cast<int>(halvings));
+        power[r] = power_of_two<V>(-static_cast<int>(halvings));
         scale[r] = std::bit_cast<float>((127 - halvings) << 23);
       }
     } else {

@@ -123,12 +123,12 @@ BQ_HD typename V::reals add_scaled(const prologue<Kind, Planes>& of, int r, cons
   using reals = typename V::reals;
   constexpr bool powers = Kind.scales == activation_scaling::powers;
   if constexpr (powers && Parts == 1) {
-    return V::fma(V::times_power(isum[0], of.power[r]), scale[0], y);
+    return V::fma(times_power<V>(isum[0], of.power[r]), scale[0], y);
   } else {
     reals total = isum[0] * scale[0];
     if constexpr (Parts == 2) total = V::fma(isum[1], scale[1], total);
     if constexpr (powers)
-      return y + V::times_power(total, of.power[r]);
+      return y + times_power<V>(total, of.power[r]);
     else
       return V::fma(total, reals(of.d[r]), y);
   }
@@ -145,7 +145,7 @@ BQ_HD typename V::reals add_run(const panel<V>& w, int row, const prologue<Kind,
 #pragma GCC unroll 2
   for (int part = 0; part < Parts; ++part) scale[part] = V::load_reals(w.scale + (r * Parts + part) * height + row);
   y = add_scaled<V>(of, r, isum, scale, y);
-  if constexpr (!Kind.wide) {
+  if constexpr (!Kind.wide()) {
 #pragma GCC unroll 2
     for (int m = 0; m < Kind.minimums; ++m) {
       const reals minimum = V::load_reals(w.minimum + (r * Kind.minimums + m) * height + row);
@@ -171,7 +171,7 @@ BQ_HD void tile(const panel<V>& w, int row, const std::int8_t* codes, const prol
   reals sofar[Tokens][vectors];
   begin_outputs<V, Kind>(y, row, sofar);
   for (int r = 0; r < runs; ++r) {
-    if constexpr (Kind.wide && Kind.minimums > 0) {
+    if constexpr (Kind.wide() && Kind.minimums > 0) {
       constexpr int words_of_block = wide_run / 16 / 4;
       subtract_minimums<V, Planes, Tokens, vectors>(
           [&](int i, int v) {

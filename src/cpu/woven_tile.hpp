@@ -12,7 +12,7 @@ class woven_tile {
   using words = typename V::words;
   using reals = typename V::reals;
   static constexpr int vectors = V::tile, lanes = V::lanes, height = panel<V>::rows, run_words = run / 4;
-  static_assert(run_words % Tokens == 0 && Kind.columns == run && !Kind.scale_halves && !Kind.wide);
+  static_assert(run_words % Tokens == 0 && Kind.columns == run && !Kind.scale_halves && !Kind.wide());
 
  public:
   // As tile().

@@ -2,7 +2,6 @@
 // f16 loads, the 16-byte interleave of 8 rows, and byte look-up.
 #pragma once
 #include <immintrin.h>
-#include <bit>
 
 #include <xsimd/xsimd.hpp>
 
@@ -59,9 +58,6 @@ struct isa {
   BQ_HD static reals select(reals::batch_bool_type mask, reals a, reals b) { return _mm256_blendv_ps(b, a, mask); }
   BQ_HD static words equal(words a, std::uint32_t b) { return _mm256_cmpeq_epi32(a, words(b)); }
   BQ_HD static words less(words a, std::uint32_t b) { return _mm256_cmpgt_epi32(words(b), a); }  // values below 2^31
-  // v * 2^k for p = power(k).
-  BQ_HD static float power(int k) { return std::bit_cast<float>(static_cast<std::uint32_t>(127 + k) << 23); }
-  BQ_HD static reals times_power(reals v, float p) { return v * reals(p); }
   BQ_HD static reals fma(reals a, reals b, reals c) { return _mm256_fmadd_ps(a, b, c); }
   BQ_HD static reals fnma(reals a, reals b, reals c) { return _mm256_fnmadd_ps(a, b, c); }
 

@@ -51,9 +51,7 @@ struct isa {
   BQ_HD static reals select(reals::batch_bool_type m, reals a, reals b) { return _mm512_mask_blend_ps(m, b, a); }
   BQ_HD static __mmask16 equal(words a, std::uint32_t b) { return _mm512_cmpeq_epu32_mask(a, words(b)); }
   BQ_HD static __mmask16 less(words a, std::uint32_t b) { return _mm512_cmplt_epu32_mask(a, words(b)); }
-  // v * 2^k for p = power(k): on units that multiplications do not need.
-  BQ_HD static float power(int k) { return static_cast<float>(k); }
-  BQ_HD static reals times_power(reals v, float p) { return _mm512_scalef_ps(v, _mm512_set1_ps(p)); }
+  BQ_HD static reals scaled(reals v, reals k) { return _mm512_scalef_ps(v, k); }  // v * 2^k, beside multiplications
   BQ_HD static reals fma(reals a, reals b, reals c) { return _mm512_fmadd_ps(a, b, c); }
   BQ_HD static reals fnma(reals a, reals b, reals c) { return _mm512_fnmadd_ps(a, b, c); }
 

@@ -3,7 +3,6 @@
 // constant.
 #pragma once
 #include <arm_neon.h>
-#include <bit>
 
 #include "formats/format.hpp"
 
@@ -88,9 +87,6 @@ struct isa {
   BQ_HD static reals select(mask m, reals a, reals b) { return vbslq_f32(m.v, a.v, b.v); }
   BQ_HD static mask equal(words a, words b) { return a == b; }
   BQ_HD static mask less(words a, words b) { return a < b; }
-  // v * 2^k for p = power(k).
-  BQ_HD static float power(int k) { return std::bit_cast<float>(static_cast<std::uint32_t>(127 + k) << 23); }
-  BQ_HD static reals times_power(reals v, float p) { return v * reals(p); }
   BQ_HD static reals fma(reals a, reals b, reals c) { return vfmaq_f32(c.v, a.v, b.v); }
   BQ_HD static reals fnma(reals a, reals b, reals c) { return vfmsq_f32(c.v, a.v, b.v); }
 

@@ -1,7 +1,6 @@
 // One lane, in plain C++: the reference that every other instruction set must equal bit for bit, and what runs where
 // none of them does.
 #pragma once
-#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -48,9 +47,6 @@ struct isa {
   BQ_HD static reals select(bool mask, reals a, reals b) { return mask ? a : b; }
   BQ_HD static bool equal(words a, std::uint32_t b) { return a == b; }
   BQ_HD static bool less(words a, std::uint32_t b) { return a < b; }
-  // v * 2^k for p = power(k).
-  BQ_HD static float power(int k) { return std::bit_cast<float>(static_cast<std::uint32_t>(127 + k) << 23); }
-  BQ_HD static reals times_power(reals v, float p) { return v * reals(p); }
   BQ_HD static reals fma(reals a, reals b, reals c) { return std::fma(a, b, c); }
   BQ_HD static reals fnma(reals a, reals b, reals c) { return std::fma(-a, b, c); }
   BQ_HD static words max(words a, words b) { return a < b ? b : a; }
