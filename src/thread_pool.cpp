@@ -243,8 +243,9 @@ void thread_pool::run(std::size_t count, const std::function<void(std::size_t)>&
     run(count - half, [&](std::size_t i) { task(half + i); });
   } else {
     s.run_round(count, task);
+    if (!s.failed.load(std::memory_order_relaxed)) return;
     s.failed = false;
-    if (s.failure) std::rethrow_exception(std::exchange(s.failure, nullptr));
+    std::rethrow_exception(std::exchange(s.failure, nullptr));
   }
 }
 

@@ -10,6 +10,7 @@
 #include "aligned_buffer.hpp"
 #include "blockquant/error.hpp"
 #include "kernels.hpp"
+#include "lines_to_write.hpp"
 #include "recode.hpp"
 #include "src/tasks.hpp"
 
@@ -77,6 +78,7 @@ void activations::assign_written(std::span<const float> x, std::int64_t tokens, 
   std::size_t bytes = 0;
   for (const cpu::activations& form : next.forms) bytes += form.bytes();
   std::byte* memory = c.memory.reserve(bytes);
+  cpu::ask_to_write(memory, bytes);
   for (cpu::activations& form : next.forms) {
     form.place(memory);
     memory += form.bytes();

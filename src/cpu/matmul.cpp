@@ -16,6 +16,7 @@
 #include "blockquant/error.hpp"
 #include "blockquant/interleave.hpp"
 #include "kernels.hpp"
+#include "lines_to_write.hpp"
 #include "row_layout.hpp"
 #include "src/tasks.hpp"
 
@@ -116,13 +117,23 @@ struct task_size {
   }
 };
 
-// One product, as tasks that may run in any order.
+// One product, as tasks that may run in any order. It holds what they need to begin, and nothing that another thread
+// would have to look for elsewhere.
 class product {
  public:
   product(const matrix& w, const operand& x, float* y, const task_size& size, const cpu::isa& isa,
           strip_buffers& buffers)
-      : w_(w), x_(x), y_(y), rows_(w), buffers_(buffers), floats_(row_of(w.id, isa.floats().formats)) {
-    if (!floats_) coded_ = &row_of(w.id, isa.get().formats)->of(x.tier);
+      : w_(w),
+        floats_(row_of(w.id, isa.floats().formats)),
+        x_(x.floats),
+        x_tokens_(x.tokens),
+        y_(y),
+        rows_(w),
+        buffers_(&buffers) {
+    if (!floats_) {
+      coded_ = &row_of(w.id, isa.get().formats)->of(x.tier);
+      rounded_ = x.coded.of(coded_->scales);
+    }
     constexpr const auto& few = cpu::matvec_tokens;
     const auto which = std::lower_bound(std::begin(few), std::end(few), x.tokens) - std::begin(few);
     if (which < std::ssize(few) && (floats_ || coded_->matvec[static_cast<std::size_t>(which)])) {
@@ -135,20 +146,21 @@ class product {
     }
     tokens_ = size.tokens;
     pieces_ = (w.rows + height_ - 1) / height_;
+    tasks_ = few_ >= 0 ? pieces_ : pieces_ * ((x.tokens + tokens_ - 1) / tokens_);
   }
 
   // The activations as coded formats take them.
-  const cpu::activations& rounded() const { return x_.coded.of(coded_->scales); }
+  const cpu::activations& rounded() const { return rounded_; }
   // What has to be prepared of them; null for float formats.
   const cpu::preparation* preparation() const { return !coded_ ? nullptr : few_ >= 0 ? &coded_->few : &coded_->many; }
   void take(const std::byte* prepared) { prepared_ = prepared; }
 
-  std::int64_t tasks() const { return few_ >= 0 ? pieces_ : pieces_ * ((x_.tokens + tokens_ - 1) / tokens_); }
+  std::int64_t tasks() const { return tasks_; }
 
   void run(std::int64_t task) const {
     const std::int64_t row = task % pieces_ * height_, rows = std::min(height_, w_.rows - row);
     if (few_ >= 0) return run_few(row, rows);
-    const std::int64_t first = task / pieces_ * tokens_, last = std::min(first + tokens_, x_.tokens);
+    const std::int64_t first = task / pieces_ * tokens_, last = std::min(first + tokens_, x_tokens_);
     // The last row stands in for those beyond it.
     std::array<const unsigned char*, most_strips * most_strip_rows> pointers;
     for (std::int64_t r = 0; r < height_; ++r) {
@@ -156,39 +168,44 @@ class product {
     }
     float* const y = y_ + first * w_.rows + row;
     const auto count = static_cast<int>(rows);
-    auto buffer = buffers_.take();
+    auto buffer = buffers_->take();
     auto* const memory = reinterpret_cast<float*>(buffer.reserve(memory_));
     if (floats_) {
-      floats_->strip(pointers.data(), count, w_.cols, x_.floats, first, last, memory, y, w_.rows);
+      floats_->strip(pointers.data(), count, w_.cols, x_, first, last, memory, y, w_.rows);
     } else {
-      coded_->strip(pointers.data(), w_.interleaved != 0, count, w_.cols, rounded(), prepared_, first, last, memory, y,
+      coded_->strip(pointers.data(), w_.interleaved != 0, count, w_.cols, rounded_, prepared_, first, last, memory, y,
                     w_.rows);
     }
-    buffers_.give(std::move(buffer));
+    buffers_->give(std::move(buffer));
   }
 
  private:
   void run_few(std::int64_t row, std::int64_t rows) const {
     const auto which = static_cast<std::size_t>(few_);
+    for (std::int64_t t = 0; t < x_tokens_; ++t) {
+      cpu::ask_to_write(y_ + t * w_.rows + row, static_cast<std::size_t>(rows) * sizeof(float));
+    }
     if (floats_) {
-      floats_->matvec[which](rows_.of(row), rows_.bytes, rows, x_.floats, w_.cols, x_.tokens, y_ + row, w_.rows);
+      floats_->matvec[which](rows_.of(row), rows_.bytes, rows, x_, w_.cols, x_tokens_, y_ + row, w_.rows);
     } else {
-      coded_->matvec[which](rows_.of(row), w_.interleaved != 0, rows_.bytes, rows, rounded(), prepared_, y_ + row,
+      coded_->matvec[which](rows_.of(row), w_.interleaved != 0, rows_.bytes, rows, rounded_, prepared_, y_ + row,
                             w_.rows);
     }
   }
 
-  const matrix& w_;
-  const operand& x_;
-  float* y_;
-  const cpu::row_layout rows_;
-  strip_buffers& buffers_;
+  matrix w_;
   const cpu::float_kernels* floats_;           // null for coded formats
   const cpu::coded_kernels* coded_ = nullptr;  // null for float formats
-  int few_ = -1;                               // which of the kernels for few tokens; none for many
+  cpu::activations rounded_;                   // none for float formats
+  const float* x_;
+  std::int64_t x_tokens_;
+  float* y_;
+  cpu::row_layout rows_;
+  strip_buffers* buffers_;
+  int few_ = -1;  // which of the kernels for few tokens; none for many
   const std::byte* prepared_ = nullptr;
   std::int64_t height_, pieces_;  // rows of a task, and how many it takes
-  std::int64_t tokens_;           // of a task of many
+  std::int64_t tokens_, tasks_;   // of a task of many; of the product
   std::size_t memory_ = 0;        // bytes that a task of many tokens takes
 };
 
@@ -213,9 +230,9 @@ struct workspace::contents {
       tasks += products.emplace_back(p.w, x, p.y.data(), size, isa, sums).tasks();
     }
     prepare(x, options.threads);
-    for_each_task(options.threads, tasks, [&](std::size_t i) {
+    for_each_task(options.threads, tasks, [first = products.data()](std::size_t i) {
       auto task = static_cast<std::int64_t>(i);
-      auto p = products.begin();
+      const product* p = first;
       for (; task >= p->tasks(); ++p) task -= p->tasks();
       p->run(task);
     });
@@ -235,7 +252,9 @@ struct workspace::contents {
       }
       return at;
     };
-    std::byte* const memory = prepared.reserve(needs([](const auto&...) {}));
+    const std::size_t bytes = needs([](const auto&...) {});
+    std::byte* const memory = prepared.reserve(bytes);
+    cpu::ask_to_write(memory, bytes);
     needs([&](const cpu::preparation& how, const cpu::activations& rounded, std::size_t at) {
       for_each_task(threads, (x.tokens + tokens_per_preparation - 1) / tokens_per_preparation, [&](std::size_t i) {
         const std::int64_t first = static_cast<std::int64_t>(i) * tokens_per_preparation;
