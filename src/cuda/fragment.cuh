@@ -29,15 +29,17 @@ __device__ __forceinline__ __half2 half2_of(T bits) {
 }
 __device__ __forceinline__ std::uint32_t bits_of(__half2 v) { return *reinterpret_cast<const std::uint32_t*>(&v); }
 
-// A operands of tiles of format F. A warp first stages the scales of a tile: (S, M) of every row and group, as half2,
-// in `staged_bytes` of shared memory of its own; then any step can be asked for. Both want __syncwarp() around staging.
+// A operands of tiles of format F. A warp first stages the scales of a tile: (S, -M) of every row and group as half2,
+// S alone as half where there is no M, in `staged_bytes` of shared memory of its own; then any step can be asked for.
+// Both want __syncwarp() around staging.
 template <any_format F>
 struct fragments {
   static constexpr int groups = [] {
     if constexpr (coded_format<F>) return tile_cols / F::group;
     return 0;
   }();
-  static constexpr int staged_bytes = tile_rows * groups * 4;
+  static constexpr int pair_bytes = is_e2m1<F> ? 2 : 4, piece_groups = 16 / pair_bytes;
+  static constexpr int staged_bytes = tile_rows * groups * pair_bytes;
 
   // f0, f1: the factors f of rows lane / 4 and lane / 4 + 8.
   __device__ __forceinline__ static void stage(const unsigned char* tile_bytes, int lane, float f0, float f1,
@@ -48,30 +50,35 @@ struct fragments {
       if (first >= groups) return;
       static_assert(!has_min<F> || code_zero<F> == 0);
       const float f = half ? f1 : f0;
-      std::uint32_t pairs[share];
+      std::uint32_t pairs[share * pair_bytes / 4];
       if constexpr (has_scales<F>) {
         scaled_pairs(unit_source<F>(tile_bytes, row, 0), first, f, pairs);
+      } else if constexpr (is_e2m1<F>) {
+        e2m1_scales(tile_bytes, row, first, f, pairs);
       } else {
         constexpr int block_groups = F::block_size / F::group;
 #pragma unroll
         for (int i = 0; i < share; ++i) {
           const int g = first + i;
           const unit_source<F> s(tile_bytes, row, g / block_groups);
-          const __half scale = __float2half_rn(F::d(s, g % block_groups) * (is_e2m1<F> ? f * e2m1_unit : f));
+          const __half scale = __float2half_rn(F::d(s, g % block_groups) * f);
           __half bias = __hmul(scale, __ushort_as_half(code_zero<F>));
           if constexpr (has_min<F>) bias = __float2half_rn(F::dmin(s) * (f * code_unit));
           pairs[i] = bits_of(__halves2half2(scale, __hneg(bias)));
         }
       }
-      auto* to = reinterpret_cast<std::uint32_t*>(staged) + row * groups + first;
-      if constexpr (share % 4 == 0) {
+      unsigned char* to = staged + staged_at(row, first);
+      if constexpr (share % piece_groups == 0) {
 #pragma unroll
-        for (int i = 0; i < share; i += 4) {
-          *reinterpret_cast<uint4*>(to + i) = make_uint4(pairs[i], pairs[i + 1], pairs[i + 2], pairs[i + 3]);
+        for (int i = 0; i < share / piece_groups; ++i) {
+          const uint4 piece = make_uint4(pairs[4 * i], pairs[4 * i + 1], pairs[4 * i + 2], pairs[4 * i + 3]);
+          *reinterpret_cast<uint4*>(to + staged_at(0, i * piece_groups)) = piece;
         }
+      } else if constexpr (share * pair_bytes == 8) {
+        *reinterpret_cast<uint2*>(to) = make_uint2(pairs[0], pairs[1]);
       } else {
-#pragma unroll
-        for (int i = 0; i < share; ++i) to[i] = pairs[i];
+        static_assert(groups == 1);
+        *reinterpret_cast<std::uint32_t*>(to) = pairs[0];
       }
     }
   }
@@ -97,7 +104,8 @@ struct fragments {
         load_floats(at, factor_[half] * code_unit, a[half], a[half + 2]);
       } else {
         const __half2 pair = half2_of(staged_pair<Step>(lane_ / 4 + 8 * half));
-        const code_pairs codes(words_, tile_, lane_, half, Step, __low2half2(pair));
+        const bool upper = is_e2m1<F> && Step * step_cols / F::group % 2;  // of two scales in a word
+        const code_pairs codes(words_, tile_, lane_, half, Step, upper ? __high2half2(pair) : __low2half2(pair));
         if constexpr (is_e2m1<F>) {
           a[half] = bits_of(__hmul2(codes.first, codes.scale));
           a[half + 2] = bits_of(__hmul2(codes.second, codes.scale));
@@ -129,11 +137,11 @@ struct fragments {
                                           int half, int step, __half2 s)
         : scale(s) {
       if constexpr (is_e2m1<F>) {
-        const codes_in_place c = stored_codes<F>(words, tile_bytes, lane, half, step);
-        const std::uint32_t upper = c.word << (4 - c.shift);
-        const std::uint32_t bytes = (upper & 0x80808080u) | (upper >> 3 & 0x0e0e0e0eu);
-        first = half2_of(__byte_perm(bytes, 0, 0x2404));
-        second = half2_of(bytes & 0xff00ff00u);
+        constexpr std::uint32_t mask = 0x8e008e00u;
+        const auto c = stored_codes<F>(words, tile_bytes, lane, half, step);
+        const std::uint32_t bytes = c.upper ? c.word : choose(0x80808080u, c.word << 7, c.word >> 3);
+        first = half2_of(bytes << 8 & mask);
+        second = half2_of(bytes & mask);
       } else {
         take(lane_codes<F>(words, tile_bytes, lane, half, step));
       }
@@ -146,7 +154,7 @@ struct fragments {
         first = half2_of(c.first & c.mask << c.shift);
         second = half2_of(c.second & c.mask << c.shift);
         reduce(c.shift);
-      } else if constexpr (std::is_same_v<Codes, codes_in_place> && F::group > step_cols) {
+      } else if constexpr (std::is_same_v<Codes, codes_in_place>) {
         const std::uint32_t even = (c.mask & 0x00ff00ffu) << c.shift;
         first = half2_of(c.word & even);
         second = half2_of(c.word >> 8 & even);
@@ -158,13 +166,25 @@ struct fragments {
       }
     }
     __device__ __forceinline__ void reduce(int shift) {
-      if (shift > 0) scale = __hmul2(scale, half2_of((15u - static_cast<std::uint32_t>(shift)) * 0x04000400u));
+      if (shift > 0 && !has_scales<F>) scale = __hmul2(scale, half2_of(0x00010001u * power_bits(-shift)));
     }
   };
   static constexpr float code_unit = 0x1p-24f;             // codes become f16 subnormals
   static constexpr float e2m1_unit = code_unit * 0x1p15f;  // E2M1 codes become code * 2^-15
 
+  __device__ __forceinline__ static constexpr std::uint32_t power_bits(int exponent) {  // 2^exponent as f16
+    return static_cast<std::uint32_t>(15 + exponent) << 10;
+  }
+  // The lowest bit of codes of this step in their bytes.
+  __device__ __forceinline__ static int place_of(int step) {
+    const auto codes = stored_codes<F>(lane_words<F>{}, nullptr, 0, 0, step);
+    if constexpr (std::is_same_v<decltype(codes), const codes_in_place>) return codes.shift;
+    return 0;
+  }
+
   // (S, -M) of `Share` groups whose scales are bytes, two groups at a time: a byte b beside 0x64 is the f16 1024 + b.
+  // The codes of a group lie in one place, and those of the other half of the row in the same ones: S is made smaller
+  // here.
   template <class Source, int Share>
   __device__ __forceinline__ static void scaled_pairs(const Source& s, int first, float f,
                                                       std::uint32_t (&pairs)[Share]) {
@@ -180,7 +200,7 @@ struct fragments {
         const auto above_1024 = [&](std::uint32_t bytes) {
           return half2_of(__byte_perm(bytes, 0x64646464u, two ? 0x4342 : 0x4140));
         };
-        const __half2 scale = __hmul2(__hadd2(above_1024(scales), __float2half2_rn(-1024.0f - 128.0f)), d);
+        __half2 scale = __hmul2(__hadd2(above_1024(scales), __float2half2_rn(-1024.0f - 128.0f)), d);
         __half2 bias;
         if constexpr (has_mins<F>) {
           const __half2 k =
@@ -189,11 +209,53 @@ struct fragments {
         } else {
           bias = __hmul2(scale, __half2half2(__ushort_as_half(0x8000u | code_zero<F>)));
         }
+        constexpr int group_steps = F::group / step_cols;
+        const int place = place_of((4 * w + 2 * two) * group_steps),
+                  next = place_of((4 * w + 2 * two + 1) * group_steps);
+        if (place > 0 || next > 0) scale = __hmul2(scale, half2_of(power_bits(-place) | power_bits(-next) << 16));
         pairs[4 * w + 2 * two] = __byte_perm(bits_of(scale), bits_of(bias), 0x5410);
         pairs[4 * w + 2 * two + 1] = __byte_perm(bits_of(scale), bits_of(bias), 0x7632);
       }
     }
   }
+
+  // S * 2^-9 of `Words` * 2 groups.
+  template <int Words>
+  __device__ __forceinline__ static void e2m1_scales(const unsigned char* tile_bytes, int row, int first, float f,
+                                                     std::uint32_t (&pairs)[Words]) {
+    constexpr int block_groups = F::block_size / F::group;
+    if constexpr (block_groups == 1) {
+      const float unit = f * e2m1_unit;
+#pragma unroll
+      for (int i = 0; i < Words; ++i) {
+        const unit_source<F> low(tile_bytes, row, first + 2 * i), high(tile_bytes, row, first + 2 * i + 1);
+        pairs[i] = bits_of(__floats2half2_rn(F::d(low, 0) * unit, F::d(high, 0) * unit));
+      }
+    } else {
+#pragma unroll
+      for (int i = 0; i < Words; ++i) {
+        const unit_source<F> s(tile_bytes, row, (first + 2 * i) / block_groups);
+        const half_scales two{s.load(0), (first + 2 * i) % block_groups};
+        pairs[i] = bits_of(__hmul2(F::d(two, 0), __float2half2_rn(f * (e2m1_unit * half_scales::unit))));
+      }
+    }
+  }
+  // UE4M3 scales of two groups, `first` and the next one, beside each other in a word of four: each is 2^7 times the
+  // f16 with its bits, of which 2^11 comes first, so that both factors fit f16.
+  struct half_scales {
+    std::uint32_t word;
+    int first;
+    static constexpr float unit = 0x1p-4f;  // what is left
+
+    __device__ __forceinline__ __half2 ue4m3_half(int) const {
+      constexpr std::uint32_t nan = 0x7f7f7f7fu;
+      const std::uint32_t numbers = (((word ^ nan) & nan) + nan) | (word ^ nan);  // upper bits: none where NaN
+      std::uint32_t keep;
+      asm("prmt.b32 %0, %1, 0, 0xba98;" : "=r"(keep) : "r"(numbers));
+      const std::uint32_t bytes = __byte_perm(word & keep, 0, first == 0 ? 0x1404 : 0x3424);
+      return __hmul2(half2_of(bytes >> 1 & 0x3f803f80u), __float2half2_rn(0x1p11f));
+    }
+  };
   static constexpr float min_unit = 64;  // keeps dmin * f * 2^-24 out of f16's subnormals
 
   typename words_of<F>::type words_;
@@ -201,14 +263,19 @@ struct fragments {
   int lane_;
   float factor_[2];
 
+  // Pieces of 16 bytes, of all rows beside one another: without conflicts of banks, for lanes that read eight rows.
+  __device__ __forceinline__ static constexpr int staged_at(int row, int group) {
+    if (groups == 1) return row * pair_bytes;
+    return (group / piece_groups * tile_rows + row) * 16 + group % piece_groups * pair_bytes;
+  }
   template <int Step>
   __device__ __forceinline__ std::uint32_t staged_pair(int row) const {
-    constexpr int group = Step * step_cols / F::group;
-    if constexpr (groups % 4 == 0) {
-      const uint4 four = *reinterpret_cast<const uint4*>(staged_ + 4 * (row * groups + group / 4 * 4));
-      return group % 4 == 0 ? four.x : group % 4 == 1 ? four.y : group % 4 == 2 ? four.z : four.w;
+    constexpr int group = Step * step_cols / F::group, word = group % piece_groups * pair_bytes / 4;
+    if constexpr (groups > 1) {
+      const uint4 four = *reinterpret_cast<const uint4*>(staged_ + staged_at(row, group / piece_groups * piece_groups));
+      return word == 0 ? four.x : word == 1 ? four.y : word == 2 ? four.z : four.w;
     } else {
-      return reinterpret_cast<const std::uint32_t*>(staged_)[row * groups + group];
+      return *reinterpret_cast<const std::uint32_t*>(staged_ + staged_at(row, 0));
     }
   }
 

@@ -6,16 +6,9 @@
 // offsets depend on lane % 4 (bits of 32 weights in one number, planes of fewer than four words) are overridden. Words
 // keep the tile's order of bytes: codes 0, 2, 1, 3. Host and device.
 #pragma once
-#include <utility>
-
-#include "formats/e2m1.hpp"
 #include "tile.hpp"
 
 namespace bq::cuda {
-
-BQ_HD std::uint32_t swap_middle(std::uint32_t word) {
-  return (word & 0xff0000ffu) | (word & 0xff00u) << 8 | (word >> 8 & 0xff00u);
-}
 
 // One block of one row of a tile: single units, aligned.
 template <coded_format F>
@@ -45,17 +38,30 @@ struct unit_source : word_access<unit_source<F>> {
   BQ_HD const unsigned char* at(int offset) const { return tile_bytes + tile<F>::position(row, block, offset); }
 };
 
-// All words of codes of a tile that a lane has, in the order of planes, blocks, words / 4, halves.
+// All words of codes of a tile that a lane has, in the order of planes, blocks, words / 4, halves; of bits across
+// blocks, in the order of blocks.
 template <coded_format F>
 struct lane_words {
+  BQ_HD static constexpr bool has(const bq::plane& p) { return tile<F>::holds_codes(p) || tile<F>::holds_bits(p); }
   static constexpr int count = [] {
     int n = 0;
-    for (const bq::plane& p : F::planes()) n += tile<F>::holds_codes(p) ? tile<F>::lane_words(p) : 0;
+    for (const bq::plane& p : F::planes()) n += has(p) ? tile<F>::lane_words(p) : 0;
     return n;
   }();
   std::uint32_t word[count];
+  codebook16 table;  // of formats with a codebook: its entries + 128
 
   BQ_HD void load(const unsigned char* tile_bytes, int lane) {
+    if constexpr (has_codebook<F>) {
+      constexpr std::uint32_t up = 0x80808080u;
+      constexpr codebook16 t = F::codebook();
+      table = {{t.word[0] ^ up, t.word[1] ^ up, t.word[2] ^ up, t.word[3] ^ up}};
+#ifdef BQ_DEVICE
+      // What the compiler knows to be constant goes to a register anew for every look-up; threadIdx.y is 0.
+      table.word[0] ^= threadIdx.y;
+      table.word[2] ^= threadIdx.y;
+#endif
+    }
     [&]<std::size_t... P>(std::index_sequence<P...>) {
       (load_plane<P>(tile_bytes, lane, std::make_index_sequence<pieces(F::planes()[P])>{}), ...);
     }
@@ -67,9 +73,11 @@ struct lane_words {
     constexpr auto planes = F::planes();
     int n = 0;
     for (const bq::plane& p : planes) {
-      if (!tile<F>::holds_codes(p)) continue;
+      if (!has(p)) continue;
       const int inside = offset - p.offset;
-      if (inside >= 0 && inside < p.bytes) return n + 2 * (block * (p.bytes / 16) + inside / 16) + half;
+      if (inside >= 0 && inside < p.bytes) {
+        return n + (tile<F>::holds_bits(p) ? block / 2 : 2 * (block * (p.bytes / 16) + inside / 16) + half);
+      }
       n += tile<F>::lane_words(p);
     }
     return -1;
@@ -77,7 +85,7 @@ struct lane_words {
 
  private:
   static constexpr std::size_t pieces(const bq::plane& p) {
-    return tile<F>::holds_codes(p) ? static_cast<std::size_t>(tile<F>::lane_words(p) / tile<F>::piece_words(p)) : 0;
+    return has(p) ? static_cast<std::size_t>(tile<F>::lane_words(p) / tile<F>::piece_words(p)) : 0;
   }
 
   // Indices are constants of the compiler, so that the words become registers.
@@ -100,6 +108,18 @@ struct lane_words {
   static constexpr int piece_of = tile<F>::piece_words(F::planes()[P]);
 };
 
+// Bits of a where the mask has ones, of b elsewhere: one operation, which compilers do not find if the mask is
+// constant.
+BQ_HD std::uint32_t choose(std::uint32_t mask, std::uint32_t a, std::uint32_t b) {
+#ifdef BQ_DEVICE
+  std::uint32_t out;
+  asm("lop3.b32 %0, %1, %2, %3, 0xe4;" : "=r"(out) : "r"(a), "r"(b), "r"(mask));
+  return out;
+#else
+  return (a & mask) | (b & ~mask);
+#endif
+}
+
 // Four codes that are still where they were in a word: bits Bits << shift of each byte.
 struct codes_in_place {
   std::uint32_t word, mask;  // of a byte's lowest bits, in all four
@@ -107,11 +127,27 @@ struct codes_in_place {
   BQ_HD operator std::uint32_t() const { return word >> shift & mask; }
 };
 
+// The third bits of the codes of two planes: bits 2 and 6 of each byte.
+struct upper_bits {
+  std::uint32_t word;
+};
+BQ_HD codes_in_place operator|(const codes_in_place& c, const upper_bits& above) {
+  return {choose(0x33333333u, c.word >> c.shift % 4, above.word), 0x07070707u, c.shift / 4 * 4};
+}
+
 // The same in two words: codes 0 and 1, and codes 2 and 3, each 16 bits from its neighbour: bits mask << shift.
 struct code_halves {
   std::uint32_t first, second, mask;
   int shift;
   BQ_HD operator std::uint32_t() const { return (first >> shift & mask) | (second >> shift & mask) << 8; }
+};
+
+// Codes of the upper or lower nibbles of a word whose bits have changed places.
+template <class Order>
+struct ordered_codes {
+  std::uint32_t word;
+  bool upper;
+  BQ_HD operator std::uint32_t() const { return Order::to_file(word) >> (upper ? 4 : 0) & 0x0f0f0f0fu; }
 };
 
 // The codes of one block of row lane / 4 + 8 * half. `w`, and so every offset, is known when compiling.
@@ -132,73 +168,86 @@ struct lane_source : word_access<lane_source<F>> {
 
   template <int Bits, int Bytes>
   BQ_HD auto plane(int offset, int w) const {
-    constexpr int plane_words = Bytes / 4, planes = 8 / Bits, piece = 16;
+    constexpr int plane_words = Bytes / 4, planes = 8 / Bits;
     constexpr std::uint32_t mask = 0x01010101u * ((1u << Bits) - 1);
-    if constexpr (Bytes >= 16) {
-      const int chunk = w / (plane_words * planes), plane = w / plane_words % planes;
-      return codes_in_place{load(offset + chunk * Bytes + 4 * (w % plane_words)), mask, Bits * plane};
+    if constexpr (Bytes < 16) {  // two steps to a word (paired_order)
+      static_assert(Bits == 4 && Bytes == 8 && has_codebook<F>);
+      return in_order(load(offset + w / 8 * 16), 4 * (w / 4 % 2));
     } else {
-      const int chunk = w / (plane_words * planes), quad = w % (plane_words * planes) + lane % 4;
-      const int at = tile<F>::position(8 * half, block, offset + chunk * Bytes) + lane / 4 * (4 * piece);
-      const auto word = *reinterpret_cast<const std::uint32_t*>(tile_bytes + at + quad % plane_words * piece);
-      return codes_in_place{word, mask, Bits * (quad / plane_words)};
+      const int chunk = w / (plane_words * planes), shift = Bits * (w / plane_words % planes);
+      const auto word = load(offset + chunk * Bytes + 4 * (w % plane_words));
+      if constexpr (has_codebook<F>) {
+        return in_order(word, shift);
+      } else {
+        return codes_in_place{word, mask, F::code_bits == 3 ? shift % 4 * 2 + shift / 4 * 2 : shift};
+      }
+    }
+  }
+  // The bits above codes of two bits each, for those of two planes at once (parted_order).
+  template <int Bits, int Bytes, int At>
+  BQ_HD auto plane_at(int offset, int w) const {
+    if constexpr (At + Bits > 4) {
+      return word_access<lane_source<F>>::template plane_at<Bits, Bytes, At>(offset, w);
+    } else {
+      static_assert(Bits == 1 && Bytes == 32 && At == 2);
+      const std::uint32_t word = load(offset + 4 * (w % 8));
+      const int from = w / 16;
+      return upper_bits{from > At ? word >> (from - At) : word << (At - from)};
     }
   }
   BQ_HD auto spread(int offset, int w) const {
-    return ((of_row().load(offset) >> 4 * (w + lane % 4) & 0x0fu) * 0x00208041u) & 0x01010101u;
+    return load(offset) >> (4 * (block % 2) + 2 * half + w / 4) & 0x01010101u;
   }
-  // Digits are found one after the other, so that compilers share the steps between the planes.
+  // Digits are found one after the other, so that compilers share the steps between the planes. Of x = 3^k times the
+  // byte plus 256 times the digits so far, as a number, bits 8 and 9 are digit k, and 3 x plus that digit is the next
+  // x: all multiples of 4 in the way vanish. It outgrows 16 bits only with the last digit.
   template <int Bytes>
   BQ_HD auto trit(int offset, int w) const {
     constexpr int plane_words = Bytes / 4;
-    constexpr std::uint32_t low = 0x00ff00ffu;
+    constexpr std::uint32_t low = 0x00ff00ffu, digit = 0x03000300u;
     const auto word = load(offset + 4 * (w % plane_words));
     code_halves h{word & low, word >> 8 & low, 0x00030003u, 8};
-    const auto multiply = [&](std::uint32_t power) {
-      h.first = h.first * power & low;
-      h.second = h.second * power & low;
-    };
-    for (int i = 0; i < w / plane_words; ++i) multiply(3);
     if constexpr (Bytes < 16) {  // a digit for each lane
       static_assert(plane_words == 1);
-      const int digit = lane % 4;
-      multiply(digit == 0 ? 1u : digit == 1 ? 3u : digit == 2 ? 9u : 27u);
+      const std::uint32_t power = lane % 4 == 0 ? 1u : lane % 4 == 1 ? 3u : lane % 4 == 2 ? 9u : 27u;
+      h.first = h.first * power & low;
+      h.second = h.second * power & low;
     }
     h.first *= 3;
     h.second *= 3;
+    const auto next = [](std::uint32_t x, int k) { return k == 4 ? (x & low) * 3 : x * 3 + (x & digit); };
+    for (int k = 1; k <= w / plane_words; ++k) {
+      h.first = next(h.first, k);
+      h.second = next(h.second, k);
+    }
     return h;
   }
 
   // Both nibbles of each byte at once, as they lie: compilers share that between the two planes.
-  BQ_HD static std::uint32_t lookup(const codes_in_place& c, const codebook16& table) {
+  BQ_HD static std::uint32_t lookup(const ordered_codes<lookup_order>& c, const codebook16& table) {
 #ifdef BQ_DEVICE
-    const std::uint32_t low = c.word & 0x77777777u, left = c.word << 4;
-    const auto four = [&](std::uint32_t select, std::uint32_t upper) {  // upper: all bits where an index is above 7
-      return (__byte_perm(table.word[0], table.word[1], select) & ~upper) |
-             (__byte_perm(table.word[2], table.word[3], select) & upper);
-    };
-    std::uint32_t first, second;
-    asm("prmt.b32 %0, %1, %2, 0xd9c8;" : "=r"(first) : "r"(left), "r"(c.word));
-    asm("prmt.b32 %0, %1, %2, 0xfbea;" : "=r"(second) : "r"(left), "r"(c.word));
-    return __byte_perm(four(low, first), four(low >> 16, second), c.shift == 0 ? 0x6420 : 0x7531);
+    std::uint32_t select = c.word & 0x77777777u, upper;  // upper: all bits where an index is above 7
+    const std::uint32_t left = c.word << 4;
+    if (c.upper) {
+      select >>= 16;
+      asm("prmt.b32 %0, %1, %2, 0xfbea;" : "=r"(upper) : "r"(left), "r"(c.word));
+    } else {
+      asm("prmt.b32 %0, %1, %2, 0xd9c8;" : "=r"(upper) : "r"(left), "r"(c.word));
+    }
+    return (__byte_perm(table.word[0], table.word[1], select) & ~upper) |
+           (__byte_perm(table.word[2], table.word[3], select) & upper);
 #else
     return block_source::lookup(c, table);
 #endif
   }
-  BQ_HD static std::uint32_t lookup(std::uint32_t index, const codebook16& table) {
-#ifdef BQ_DEVICE
-    const std::uint32_t pairs = index | index >> 4;  // two indices in bytes 0 and 2
-    const std::uint32_t select = __byte_perm(pairs, 0, 0x4420), low = select & 0x7777u;
-    std::uint32_t upper;  // all bits of the bytes with an index above 7
-    asm("prmt.b32 %0, %1, 0, 0xba98;" : "=r"(upper) : "r"(index << 4));
-    return (__byte_perm(table.word[0], table.word[1], low) & ~upper) |
-           (__byte_perm(table.word[2], table.word[3], low) & upper);
-#else
-    return block_source::lookup(index, table);
-#endif
+  BQ_HD static std::uint32_t lookup(const ordered_codes<e2m1_order>& c, const codebook16& table) {
+    return block_source::lookup(c, table);
   }
 
  private:
+  BQ_HD static auto in_order(std::uint32_t word, int shift) {
+    return ordered_codes<typename tile<F>::looked_up>{word, shift != 0};
+  }
   BQ_HD unit_source<F> of_row() const { return unit_source<F>(tile_bytes, lane / 4 + 8 * half, block); }
 };
 
@@ -218,22 +267,10 @@ template <coded_format F>
 BQ_HD auto lane_codes(const lane_words<F>& words, const unsigned char* tile_bytes, int lane, int half, int step) {
   const auto codes = stored_codes<F>(words, tile_bytes, lane, half, step);
   if constexpr (has_codebook<F>) {
-    constexpr std::uint32_t up = 0x80808080u;
-    constexpr codebook16 t = F::codebook();
-    return lane_source<F>::lookup(codes, {{t.word[0] ^ up, t.word[1] ^ up, t.word[2] ^ up, t.word[3] ^ up}});
+    return lane_source<F>::lookup(codes, words.table);
   } else {
     return codes;
   }
 }
-
-// Whether codes are E2M1 numbers.
-template <coded_format F>
-inline constexpr bool is_e2m1 = [] {
-  if constexpr (has_codebook<F>) {
-    constexpr codebook16 a = F::codebook(), b = e2m1_codebook();
-    return a.word[0] == b.word[0] && a.word[1] == b.word[1] && a.word[2] == b.word[2] && a.word[3] == b.word[3];
-  }
-  return false;
-}();
 
 }  // namespace bq::cuda

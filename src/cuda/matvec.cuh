@@ -69,7 +69,7 @@ template <any_format F, int N, int Warps, int Blocks>
 __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_constant__ matvec_call c) {
   extern __shared__ uint4 shared_memory[];
   constexpr int stage_bytes = matvec_stage_bytes<F>, tile_words = tile_cols / 8;  // of four activations each, twice
-  constexpr int lookahead = 8 / N;  // pairs of steps whose activations are loaded ahead
+  constexpr int lookahead = (Warps * Blocks > 16 ? 4 : 8) / N;  // pairs of steps whose activations are loaded ahead
   const int lane = threadIdx.x % 32, warps = blockDim.x / 32;
   const int warp = __shfl_sync(~0u, threadIdx.x / 32, 0);  // the same in all lanes, for the compiler too
   launch_dependents();
@@ -216,7 +216,7 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
 // the registers allow it, so that the next kernel's weights arrive while this one ends.
 template <any_format F, int N>
 struct matvec_config {
-  static constexpr bool large = tile<F>::bytes > 3000;  // formats with many words a lane, or floats
+  static constexpr bool large = tile<F>::bytes > 3200;  // formats with many words a lane, or floats
   static constexpr int warps = N == 1 && large ? 8 : 16, blocks = N == 1 ? 2 : 1;
 };
 

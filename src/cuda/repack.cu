@@ -55,6 +55,8 @@ __global__ void __launch_bounds__(threads)
   __syncthreads();
   permute<F, true>(in, out);
   __syncthreads();
+  tile<F>::template exchange_bits<true>(out, threadIdx.x, threads);
+  __syncthreads();
   auto* to = reinterpret_cast<uint4*>(tiles + (std::int64_t{blockIdx.y} * gridDim.x + blockIdx.x) * tile<F>::bytes);
   for (int i = threadIdx.x; i < tile<F>::bytes / 16; i += threads) to[i] = reinterpret_cast<const uint4*>(out)[i];
 }
@@ -68,6 +70,8 @@ __global__ void __launch_bounds__(threads)
   const auto* from =
       reinterpret_cast<const uint4*>(tiles + (std::int64_t{blockIdx.y} * gridDim.x + blockIdx.x) * tile<F>::bytes);
   for (int i = threadIdx.x; i < tile<F>::bytes / 16; i += threads) memory[i] = from[i];
+  __syncthreads();
+  tile<F>::template exchange_bits<false>(in, threadIdx.x, threads);
   __syncthreads();
   permute<F, false>(in, out);
   __syncthreads();

@@ -59,20 +59,27 @@ TEST_CASE_TEMPLATE_DEFINE("a tile holds the blocks' bytes, and unpacks as they d
     for (int b = 0; b < tile::blocks; ++b) {
       const std::size_t i = static_cast<std::size_t>(row) * tile::blocks + static_cast<std::size_t>(b);
       auto* from = reinterpret_cast<unsigned char*>(&blocks[i]);
-      auto* to = reinterpret_cast<unsigned char*>(&back[i]);
       tile::for_each_unit(row, b, [&](int position, int at, int n) {
         REQUIRE(position >= 0);
         REQUIRE(position + n <= tile::bytes);
         CHECK(position % n == 0);
         std::memcpy(packed.data() + position, from + at, static_cast<std::size_t>(n));
-        std::memcpy(to + at, packed.data() + position, static_cast<std::size_t>(n));
         for (int k = 0; k < n; ++k) ++writes[static_cast<std::size_t>(position + k)];
       });
     }
   }
   CHECK(writes == std::vector<int>(tile::bytes, 1));
-  CHECK(std::memcmp(back.data(), blocks.data(), blocks.size() * sizeof(blocks[0])) == 0);
-
+  for (int thread = 0; thread < 3; ++thread) tile::template exchange_bits<true>(packed.data(), thread, 3);
   if constexpr (bq::coded_format<F>) check_unpacking<F>(packed.data(), blocks.data());
+
+  for (int thread = 0; thread < 3; ++thread) tile::template exchange_bits<false>(packed.data(), thread, 3);
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    const int row = static_cast<int>(i) / tile::blocks, b = static_cast<int>(i) % tile::blocks;
+    tile::for_each_unit(row, b, [&](int position, int at, int n) {
+      std::memcpy(reinterpret_cast<unsigned char*>(&back[i]) + at, packed.data() + position,
+                  static_cast<std::size_t>(n));
+    });
+  }
+  CHECK(std::memcmp(back.data(), blocks.data(), blocks.size() * sizeof(blocks[0])) == 0);
 }
 TEST_CASE_TEMPLATE_APPLY(tile_of, bq::all_formats);
