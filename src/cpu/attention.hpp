@@ -51,6 +51,7 @@ class attention_kernel {
   void run() noexcept {
     const std::int64_t first = begin_of(0), last = t_.position + t_.tokens;
     for (std::int64_t k = first; k < std::min(first + block, last); ++k) prefetch(t_.keys, k);
+    for (std::int64_t k = first; k < std::min(first + block, last); ++k) prefetch(t_.values, k);
     load_queries();
     for (at_ = first / block * block; at_ < last; at_ += block) {
       const range here{std::max(at_, first) - at_, std::min(at_ + block, last) - at_};
@@ -127,21 +128,23 @@ class attention_kernel {
     clear(o_, queries_ * dims_);
   }
 
-  // Asks for what a key or a value of this position is made of.
+  // Asks for what a key or a value of this position is made of, a block ahead: from the second-level cache on, which
+  // waits for more lines at a time than the first.
   BQ_HD static void prefetch(const attention_task::cache& c, std::int64_t position) noexcept {
     const unsigned char* row = c.rows + position * c.stride;
-    for (std::int64_t i = 0; i < c.bytes; i += 64) __builtin_prefetch(row + i);
+    for (std::int64_t i = 0; i < c.bytes; i += 64) __builtin_prefetch(row + i, 0, 2);
   }
 
   // These keys of a step, turned so that lanes are keys: decoded_[key / V::lanes][d][key % V::lanes].
   void load_keys(range here) noexcept {
+    const std::int64_t last = t_.position + t_.tokens;
     const unsigned char* pointers[V::lanes];
     for (int lane = 0; lane < V::lanes; ++lane) {
       pointers[lane] = reinterpret_cast<const unsigned char*>(rows_ + lane * dims_);
     }
     for (std::int64_t key = here.from / V::lanes * V::lanes; key < here.to; key += V::lanes) {
       for (std::int64_t k = std::max(key, here.from); k < std::min(key + V::lanes, here.to); ++k) {
-        prefetch(t_.values, at_ + k);
+        if (at_ + k + block < last) prefetch(t_.values, at_ + k + block);
         t_.keys.decode(t_.keys.rows + (at_ + k) * t_.keys.stride, t_.keys.blocks, rows_ + (k - key) * dims_);
       }
       auto* const turned = reinterpret_cast<unsigned char*>(turned_keys(key));
