@@ -46,10 +46,10 @@ struct fragments {
                                                unsigned char* staged) {
     if constexpr (groups > 0) {
       constexpr int share = groups > 1 ? groups / 2 : 1;  // of each lane: half of one row's groups
-      const int half = lane & 1, first = (lane >> 1 & 1) * share, row = lane / 4 + 8 * half;
+      const int row = lane % tile_rows, first = lane / tile_rows * share, owner = row % 8 * 4;
+      const float low = __shfl_sync(~0u, f0, owner), high = __shfl_sync(~0u, f1, owner), f = row < 8 ? low : high;
       if (first >= groups) return;
       static_assert(!has_min<F> || code_zero<F> == 0);
-      const float f = half ? f1 : f0;
       std::uint32_t pairs[share * pair_bytes / 4];
       if constexpr (has_scales<F>) {
         scaled_pairs(unit_source<F>(tile_bytes, row, 0), first, f, pairs);
@@ -263,7 +263,7 @@ struct fragments {
   int lane_;
   float factor_[2];
 
-  // Pieces of 16 bytes, of all rows beside one another: without conflicts of banks, for lanes that read eight rows.
+  // Pieces of 16 bytes, of all rows beside one another: without conflicts of banks.
   __device__ __forceinline__ static constexpr int staged_at(int row, int group) {
     if (groups == 1) return row * pair_bytes;
     return (group / piece_groups * tile_rows + row) * 16 + group % piece_groups * pair_bytes;

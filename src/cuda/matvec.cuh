@@ -226,6 +226,7 @@ void launch_matvec(const device_matrix::contents& w, const prepared& x, float* y
   const matvec_shape shape{.stage_bytes = matvec_stage_bytes<F>,
                            .staged_bytes = fragments<F>::staged_bytes,
                            .warps = config::warps,
+                           .places = config::blocks,
                            .row_tiles = static_cast<int>(w.row_tiles),
                            .sections = static_cast<int>(ceil_div(w.col_tiles, section_tiles)),
                            .tokens = x.tokens};

@@ -16,6 +16,7 @@ struct matvec_plan {
 // What a plan depends on: of a kernel, of the matrix.
 struct matvec_shape {
   int stage_bytes, staged_bytes, warps;  // of one warp; the most warps
+  int places;                            // of thread blocks in a multiprocessor
   int row_tiles, sections, tokens;
 };
 matvec_plan plan_matvec(const matvec_shape& shape, const product_device& device);
