@@ -7,6 +7,7 @@
 // the scales of a slice of 256 columns beside its first chunk. Consumers take turns at the tensor cores: while one's
 // sums run, the other adds those of its slice, times the scales, to its totals.
 #include "arch.cuh"
+#include "cluster_launch.hpp"
 #include "fast.hpp"
 #include "hopper.cuh"
 
@@ -216,21 +217,8 @@ void start(const fast_call& call, int clusters, stream s) {
   using P = fast_plan<Units>;
   const auto kernel = fast_wgmma<Units>;
   const std::initializer_list<std::int64_t> sizes{call.w.lines, call.w.slices * byte_matrix::slice_cols, call.x.lines};
-  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, P::shared_bytes), "fast product",
-        sizes);
-  cudaLaunchAttribute attributes[2]{};
-  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attributes[0].val.programmaticStreamSerializationAllowed = 1;
-  attributes[1].id = cudaLaunchAttributeClusterDimension;
-  attributes[1].val.clusterDim = {cluster_blocks, 1, 1};
-  cudaLaunchConfig_t config{};
-  config.gridDim = dim3(static_cast<unsigned>(cluster_blocks * std::min(clusters, call.strips * call.token_tiles)));
-  config.blockDim = dim3(threads);
-  config.dynamicSmemBytes = P::shared_bytes;
-  config.stream = s;
-  config.attrs = attributes;
-  config.numAttrs = 2;
-  check(cudaLaunchKernelEx(&config, kernel, call), "fast product", sizes);
+  launch_clusters(cluster_blocks, kernel, cluster_blocks * std::min(clusters, call.strips * call.token_tiles), threads,
+                  P::shared_bytes, s, "fast product", sizes, call);
 }
 
 }  // namespace

@@ -185,6 +185,11 @@ __device__ __forceinline__ void hold(int (&sums)[N]) {
   BQ_NAMES_64                                                                                                   \
   ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, %80, %81, %82, %83, %84, " \
   "%85, %86, %87"
+#define BQ_NAMES_128                                                                                             \
+  BQ_NAMES_88                                                                                                    \
+  ", %88, %89, %90, %91, %92, %93, %94, %95, %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, "     \
+  "%107, %108, %109, %110, %111, %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, " \
+  "%125, %126, %127"
 #define BQ_PRODUCT(tokens, names, a0, a1, a2, a3, to_b, to_add, ...)                                            \
   asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, " to_add ", 0;\nwgmma.mma_async.sync.aligned.m64n" #tokens \
                "k16.f32.f16.f16 {" names "}, {" a0 ", " a1 ", " a2 ", " a3 "}, " to_b ", add, 1, 1, 0;\n}"      \
@@ -192,7 +197,7 @@ __device__ __forceinline__ void hold(int (&sums)[N]) {
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add))
 template <int Tokens, int N>
 __device__ __forceinline__ void product(float (&d)[N], const std::uint32_t (&a)[4], std::uint64_t b, int add) {
-  static_assert(Tokens == 32 || Tokens == 64 || Tokens == 128 || Tokens == 176);
+  static_assert(Tokens == 32 || Tokens == 64 || Tokens == 128 || Tokens == 176 || Tokens == 256);
   if constexpr (Tokens == 32) {
     BQ_PRODUCT(32, BQ_NAMES_16, "%16", "%17", "%18", "%19", "%20", "%21", BQ_SUMS_8(0), BQ_SUMS_8(8));
   } else if constexpr (Tokens == 64) {
@@ -200,9 +205,11 @@ __device__ __forceinline__ void product(float (&d)[N], const std::uint32_t (&a)[
                BQ_SUMS_8(24));
   } else if constexpr (Tokens == 128) {
     BQ_PRODUCT(128, BQ_NAMES_64, "%64", "%65", "%66", "%67", "%68", "%69", BQ_SUMS_64(0));
-  } else {
+  } else if constexpr (Tokens == 176) {
     BQ_PRODUCT(176, BQ_NAMES_88, "%88", "%89", "%90", "%91", "%92", "%93", BQ_SUMS_64(0), BQ_SUMS_8(64), BQ_SUMS_8(72),
                BQ_SUMS_8(80));
+  } else {
+    BQ_PRODUCT(256, BQ_NAMES_128, "%128", "%129", "%130", "%131", "%132", "%133", BQ_SUMS_64(0), BQ_SUMS_64(64));
   }
 }
 
@@ -222,6 +229,7 @@ __device__ __forceinline__ void byte_product(int (&d)[64], std::uint64_t a, std:
 #undef BQ_NAMES_32
 #undef BQ_NAMES_64
 #undef BQ_NAMES_88
+#undef BQ_NAMES_128
 #undef BQ_PRODUCT
 
 }  // namespace bq::cuda::hopper

@@ -11,9 +11,8 @@ bool takes_wide(std::int64_t tokens) { return tokens > most_kernel_tokens && cur
 
 // Narrower tiles than the list's would cost as much as its narrowest: as measured, a consumer takes about 150 clocks
 // for a step of 16 columns of 64 rows, even when the tensor cores need fewer; so these are for few tokens alone.
-wide_parts divide_wide(std::int64_t row_tiles, std::int64_t tokens, std::int64_t cols, int clusters,
-                       std::span<const int, 2> widths) {
-  constexpr std::int64_t between_tiles = 16;                     // what the end of a tile costs, in tokens
+wide_division divide_wide(std::int64_t row_tiles, std::int64_t tokens, std::int64_t cols, int clusters,
+                          std::span<const int, 2> widths) {
   constexpr std::int64_t cached_bytes = std::int64_t{16} << 20;  // of activations, beside weights and outputs
   const auto part = [&](std::int64_t strips, int width) {
     const std::int64_t tiles = ceil_div(tokens, width), fit = cached_bytes / (width * cols * 2);
@@ -22,8 +21,7 @@ wide_parts divide_wide(std::int64_t row_tiles, std::int64_t tokens, std::int64_t
                      static_cast<int>(ceil_div(tiles, blocks))};
   };
   const std::int64_t strips = ceil_div(row_tiles, wide_strip_tiles);
-  wide_parts best{};
-  std::int64_t least = -1;
+  wide_division best{{}, -1};
   for (const int width : widths) {
     const std::int64_t tiles = ceil_div(tokens, width), rounds = ceil_div(strips * tiles, clusters);
     for (std::int64_t full = std::max<std::int64_t>(0, rounds - 3); full <= rounds; ++full) {
@@ -31,10 +29,9 @@ wide_parts divide_wide(std::int64_t row_tiles, std::int64_t tokens, std::int64_t
       for (const int narrow : widths) {
         if (narrow > width) continue;
         const std::int64_t all = ceil_div(first * tiles + (strips - first) * ceil_div(tokens, narrow), clusters);
-        const std::int64_t total = before * (width + between_tiles) + (all - before) * (narrow + between_tiles);
-        if (least >= 0 && total >= least) continue;
-        least = total;
-        best = {part(first, width), part(strips - first, narrow)};
+        const std::int64_t cost = before * (width + wide_tile_cost) + (all - before) * (narrow + wide_tile_cost);
+        if (best.cost >= 0 && cost >= best.cost) continue;
+        best = {{part(first, width), part(strips - first, narrow)}, cost};
       }
     }
   }

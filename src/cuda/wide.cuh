@@ -5,15 +5,17 @@
 // of matvec.cuh, bit for bit.
 //
 // Persistent thread blocks, in clusters of two, take tiles (wide.hpp), each block 128 of the rows: consumer warpgroup i
-// has the i-th 64, and keeps the sums of a section beside those of the sections before. A producer warpgroup feeds
-// them: one warp brings weights (bulk copies into a ring of slices of 256 columns for each consumer), two stage their
-// scales, one brings activations: stages of 64 columns x the tile's tokens, of which each block of the cluster loads
-// one half and sends it to both. While the tensor cores work on a batch of steps, a consumer unpacks the next. The
-// second consumer begins a slice later than the first, so that one multiplies while the other writes outputs.
+// has the i-th 64, and keeps the sums of a section beside those of the sections before (of tiles of 256 tokens, some
+// of these in shared memory: wider tiles unpack weights less often). A producer warpgroup feeds them: one warp brings
+// weights (bulk copies into a ring of slices of 256 columns for each consumer), two stage their scales, one brings
+// activations: stages of 64 columns x the tile's tokens, of which each block of the cluster loads one half and sends it
+// to both. While the tensor cores work on a batch of steps, a consumer unpacks the next. The second consumer begins a
+// slice later than the first, so that one multiplies while the other writes outputs.
 //
 // Several pairs of blocks may share a tile (wide.hpp): then a cluster is all of them, a consumer's sums meet those of
 // the sections before in shared memory, where the pair before has left them, and go on to the next pair's.
 #pragma once
+#include "cluster_launch.hpp"
 #include "fragment.cuh"
 #include "hopper.cuh"
 #include "row_factor.hpp"
@@ -21,33 +23,37 @@
 
 namespace bq::cuda {
 
-template <any_format F, bool Few>
+template <any_format F, int Most>
 struct wide_plan {
-  static constexpr std::array widths = wide_widths<Few>;
-  static constexpr int most_tokens = widths[0], batch = Few ? 4 : 2;   // steps that are unpacked at a time
-  static constexpr int chunks = 4, chunk_steps = tile_steps / chunks;  // of a tile, 64 columns each
-  static constexpr int parts = float_format<F> ? chunks : 1;           // pieces in which a tile arrives
+  static constexpr std::array widths = wide_widths<Most>;
+  static constexpr int most_tokens = Most, batch = Most == 64 ? 4 : 2;  // steps that are unpacked at a time
+  static constexpr int chunks = 4, chunk_steps = tile_steps / chunks;   // of a tile, 64 columns each
+  static constexpr int parts = float_format<F> ? chunks : 1;            // pieces in which a tile arrives
   static constexpr int part_bytes = tile<F>::bytes / parts, item_bytes = 4 * part_bytes;
   static constexpr int staged_bytes = fragments<F>::staged_bytes, item_staged_bytes = 4 * staged_bytes;
   static constexpr int stage_bytes = most_tokens * 128;
   static constexpr int groups = wide_groups, threads = 128 * (groups + 1);
-  static constexpr int left = 226 * 1024 - 512;
+  // A consumer's thread has Tokens / 2 sums of a section, and as many of all sections before: `kept` of these stay in
+  // registers, the others in shared memory.
+  template <int Tokens>
+  static constexpr int kept = Tokens > 176 ? 180 - Tokens / 2 : Tokens / 2;
+  static constexpr int totals_bytes = (Most / 2 - kept<Most>)*128 * 4;
+  static constexpr int left = 226 * 1024 - 512 - groups * totals_bytes, least_stages = totals_bytes > 0 ? 3 : 5;
   static constexpr int items = [] {
-    const int fit = (left - 5 * stage_bytes) / (groups * (item_bytes + item_staged_bytes));
+    const int fit = (left - least_stages * stage_bytes) / (groups * (item_bytes + item_staged_bytes));
     return fit > 4 ? 4 : fit;
   }();
   static constexpr int stages = [] {
     const int fit = (left - groups * items * (item_bytes + item_staged_bytes)) / stage_bytes;
     return fit > 8 ? 8 : fit;
   }();
-  static_assert(items >= 2 && stages >= 4);
-  static constexpr int items_at = stages * stage_bytes;
+  static constexpr bool fits = items >= 2 && stages >= (totals_bytes > 0 ? 3 : 4);
+  static constexpr int totals_at = stages * stage_bytes, items_at = totals_at + groups * totals_bytes;
   // Where pairs share tiles, shorter stages leave room for the sums that are handed over.
-  static constexpr int split_stage_bytes = wide_split_width<Few> * 128;
-  static constexpr int sums_bytes = wide_split_width<Few> / 2 * 128 * 4;  // of a consumer
-  static constexpr int split_stages = (items_at - groups * sums_bytes) / split_stage_bytes;
-  static constexpr int sums_at = items_at - groups * sums_bytes;
-  static constexpr bool splits = split_stages >= 4;  // with two, products wait for activations
+  static constexpr int split_stage_bytes = wide_split_width<Most> * 128;
+  static constexpr int sums_bytes = wide_split_width<Most> / 2 * 128 * 4;  // of a consumer
+  static constexpr int sums_at = items_at - groups * sums_bytes, split_stages = sums_at / split_stage_bytes;
+  static constexpr bool splits = totals_bytes == 0 && split_stages >= 4;  // with two, products wait for activations
   static constexpr int staged_at = items_at + groups * items * item_bytes;
   static constexpr int barriers_at = staged_at + groups * items * item_staged_bytes;
   static constexpr int shared_bytes = 1024 + barriers_at + 8 * (2 * stages + 3 * groups * items + groups);
@@ -76,11 +82,12 @@ struct wide_tile {
   }
 };
 
-template <any_format F, bool Few>
+template <any_format F, int Most>
 __device__ __forceinline__ void wide_block(const wide_call& c) {
   using namespace hopper;
   launch_dependents();
-  using P = wide_plan<F, Few>;
+  using P = wide_plan<F, Most>;
+  static_assert(P::fits);
   constexpr int Groups = P::groups, Batch = P::batch;
   static_assert(Groups == 2);  // as many as warps that stage scales
   extern __shared__ unsigned char raw[];
@@ -213,7 +220,7 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
     bool ready = false;  // whether the stage is known to be full
     int done = -1;       // the stage before, until it is given back
     std::uint32_t a[2][Batch][4];
-    float work[P::most_tokens / 2], total[P::most_tokens / 2], f[2] = {1, 1};
+    float work[Most / 2], total[Most == 176 ? 88 : 64], f[2] = {1, 1};
 
     // A operands of a batch of steps of the current slice.
     const auto unpack = [&]<int Step>(std::integral_constant<int, Step>) {
@@ -264,9 +271,25 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
       }
       barrier_release_at(full_sums + 8 * group, next);
     };
+    // Adds this section's sums to those of the sections before; of the last, those that are not kept stay in `work`.
+    const auto add = [&]<int Tokens>(std::integral_constant<int, Tokens>, bool is_first, bool is_last) {
+      constexpr int kept = P::template kept<Tokens>;
+#pragma unroll
+      for (int i = 0; i < kept; ++i) total[i] += work[i];
+      auto* others = reinterpret_cast<float4*>(shared + P::totals_at + group * P::totals_bytes) + threadIdx.x % 128;
+#pragma unroll
+      for (int i = kept; i < Tokens / 2; i += 4) {
+        float4& other = others[(i - kept) / 4 * 128];
+        const float4 before = is_first ? float4{0, 0, 0, 0} : other;
+        work[i] += before.x, work[i + 1] += before.y, work[i + 2] += before.z, work[i + 3] += before.w;
+        if (!is_last) other = {work[i], work[i + 1], work[i + 2], work[i + 3]};
+      }
+    };
     const auto multiply = [&]<int Tokens>(std::integral_constant<int, Tokens> tokens_here, int t) {
 #pragma unroll
-      for (int i = 0; i < Tokens / 2; ++i) total[i] = work[i] = 0;  // work: so that it is not kept from tile to tile
+      for (int i = 0; i < Tokens / 2; ++i) work[i] = 0;  // so that it is not kept from tile to tile
+#pragma unroll
+      for (int i = 0; i < P::template kept<Tokens>; ++i) total[i] = 0;
       for_each_section([&](int section, int end) {
         for (int slice = section; slice < end; ++slice) {
           --left;
@@ -299,11 +322,10 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
         }
         products_wait<0>();
         hold<Tokens / 2>(work);
-        if (Tokens <= wide_split_width<Few> && pairs > 1) {
+        if (Tokens <= wide_split_width<Most> && pairs > 1) {
           hand_over(tokens_here, section == 0, end == c.col_tiles);
         } else {
-#pragma unroll
-          for (int i = 0; i < Tokens / 2; ++i) total[i] += work[i];
+          add(tokens_here, section == 0, end == c.col_tiles);
         }
       });
     };
@@ -325,7 +347,7 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
       for (int i = 0; i < Tokens / 4; ++i) {
         const int in_tile = i / 2 * 8 + i % 2;
         const float mine = __shfl_sync(~0u, factor[in_tile / 32], in_tile % 32 + lane % 4 * 2);
-        const float* sums = total + i / 2 * 4 + i % 2;
+        const float* sums = (i / 2 * 4 < P::template kept<Tokens> ? total : work) + i / 2 * 4 + i % 2;
         if (in_tile < here) {
           __stcs(to, sums[0] * 0x1p24f * undo[0] * mine);
           if (rows > 8) __stcs(to + 8, sums[2] * 0x1p24f * undo[1] * mine);
@@ -353,27 +375,18 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
   cluster_sync();
 }
 
-template <any_format F, bool Few>
-__global__ void __launch_bounds__(wide_plan<F, Few>::threads, 1) wide(const __grid_constant__ wide_call c) {
+template <any_format F, int Most>
+__global__ void __launch_bounds__(wide_plan<F, Most>::threads, 1) wide(const __grid_constant__ wide_call c) {
   [&]<bool There>(std::bool_constant<There>) {
-    if constexpr (There) wide_block<F, Few>(c);
+    if constexpr (There) wide_block<F, Most>(c);
   }(std::bool_constant<hopper::present>{});
 }
 
-template <any_format F, bool Few>
-void launch_wide(const device_matrix::contents& w, const prepared& x, float* y, stream s) {
-  using plan = wide_plan<F, Few>;
+template <any_format F, int Most>
+void launch_wide(const device_matrix::contents& w, const prepared& x, float* y, const std::array<wide_part, 2>& parts,
+                 int pairs, stream s) {
+  using plan = wide_plan<F, Most>;
   const int clusters = std::max(1, w.device.multiprocessors / wide_cluster);
-  constexpr int split_width = wide_split_width<Few>;
-  const int pairs = plan::splits ? wide_pairs(w.row_tiles, x.tokens, w.cols, w.device.multiprocessors, split_width) : 1;
-  wide_parts parts{};
-  if (pairs > 1) {
-    const auto strips = static_cast<int>(ceil_div(w.row_tiles, wide_strip_tiles));
-    const auto tiles = static_cast<int>(ceil_div(x.tokens, split_width));
-    parts[0] = {strips, tiles, split_width, tiles};
-  } else {
-    parts = divide_wide(w.row_tiles, x.tokens, w.cols, clusters, plan::widths);
-  }
   const int tiles = parts[0].strips * parts[0].tiles + parts[1].strips * parts[1].tiles;
   const wide_call call{.tiles = w.tiles.get(),
                        .factors = w.factors.get(),
@@ -384,30 +397,39 @@ void launch_wide(const device_matrix::contents& w, const prepared& x, float* y, 
                        .col_tiles = static_cast<int>(w.col_tiles),
                        .pairs = pairs,
                        .parts = parts};
-  const auto kernel = wide<F, Few>;
-  const std::initializer_list<std::int64_t> sizes{w.rows, w.cols, x.tokens};
-  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, plan::shared_bytes), "wide product",
-        sizes);
-  cudaLaunchAttribute attributes[2]{};
-  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attributes[0].val.programmaticStreamSerializationAllowed = 1;
-  attributes[1].id = cudaLaunchAttributeClusterDimension;
-  attributes[1].val.clusterDim = {static_cast<unsigned>(wide_cluster * pairs), 1, 1};
-  cudaLaunchConfig_t config{};
-  config.gridDim = dim3(static_cast<unsigned>(wide_cluster * pairs * (pairs > 1 ? tiles : std::min(clusters, tiles))));
-  config.blockDim = dim3(plan::threads);
-  config.dynamicSmemBytes = plan::shared_bytes;
-  config.stream = s;
-  config.attrs = attributes;
-  config.numAttrs = 2;
-  check(cudaLaunchKernelEx(&config, kernel, call), "wide product", sizes);
+  const int cluster = wide_cluster * pairs;
+  launch_clusters(cluster, wide<F, Most>, cluster * (pairs > 1 ? tiles : std::min(clusters, tiles)), plan::threads,
+                  plan::shared_bytes, s, "wide product", {w.rows, w.cols, x.tokens}, call);
+}
+
+// With tiles of at most Narrow tokens, or Wide where these end first.
+template <any_format F, int Narrow, int Wide>
+void launch_best(const device_matrix::contents& w, const prepared& x, float* y, stream s) {
+  constexpr int split_width = wide_split_width<Narrow>;
+  if constexpr (wide_plan<F, Narrow>::splits) {
+    const int pairs = wide_pairs(w.row_tiles, x.tokens, w.cols, w.device.multiprocessors, split_width);
+    if (pairs > 1) {
+      const auto strips = static_cast<int>(ceil_div(w.row_tiles, wide_strip_tiles));
+      const auto tiles = static_cast<int>(ceil_div(x.tokens, split_width));
+      return launch_wide<F, Narrow>(w, x, y, {wide_part{strips, tiles, split_width, tiles}}, pairs, s);
+    }
+  }
+  const auto divide = [&](const auto& widths) {
+    return divide_wide(w.row_tiles, x.tokens, w.cols, std::max(1, w.device.multiprocessors / wide_cluster), widths);
+  };
+  const wide_division narrow = divide(wide_widths<Narrow>);
+  if constexpr (Wide > Narrow && wide_plan<F, Wide>::fits) {
+    const wide_division wide = divide(wide_widths<Wide>);
+    if (wide.cost < narrow.cost) return launch_wide<F, Wide>(w, x, y, wide.parts, 1, s);
+  }
+  launch_wide<F, Narrow>(w, x, y, narrow.parts, 1, s);
 }
 
 template <any_format F>
 void wide_kernels<F>::launch(const device_matrix::contents& w, const prepared& x, float* y, stream s) {
   if constexpr (!activation_format<F>) {  // no matrix has one: transfer::upload
-    if (x.tokens <= wide_widths<true>[0]) return launch_wide<F, true>(w, x, y, s);
-    launch_wide<F, false>(w, x, y, s);
+    if (x.tokens <= 64) return launch_best<F, 64, 64>(w, x, y, s);
+    launch_best<F, 176, 256>(w, x, y, s);
   }
 }
 

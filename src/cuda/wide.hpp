@@ -15,12 +15,15 @@ namespace bq::cuda {
 
 inline constexpr int wide_cluster = 2, wide_groups = 2;  // blocks of a cluster, consumer warpgroups of a block
 inline constexpr int wide_group_tiles = 4, wide_strip_tiles = wide_cluster * wide_groups * wide_group_tiles;
-// Tokens of a tile, by whether there are few tokens in all; hopper.cuh has their products.
-template <bool Few>
-inline constexpr std::array wide_widths = Few ? std::array{64, 32} : std::array{176, 128};
+// Tokens of a tile, by the most that a kernel's tiles have: 64, 176, or 256, where the sums of all sections so far do
+// not fit the registers beside those of a section. hopper.cuh has their products.
+template <int Most>
+inline constexpr std::array wide_widths{Most, Most == 64 ? 32 : 128};
 // Of tiles that several pairs of blocks share.
-template <bool Few>
-inline constexpr int wide_split_width = Few ? 64 : 128;
+template <int Most>
+inline constexpr int wide_split_width = Most == 64 ? 64 : 128;
+// What a tile costs besides its tokens, in tokens, as measured: weights are unpacked as often for few tokens.
+inline constexpr int wide_tile_cost = 92;
 
 // Where tiles are fewer than clusters, several pairs of blocks share a tile: pair p has sections p, p + pairs, ... of
 // the columns, and hands the sum of all sections so far to the next: the order of sums is the same.
@@ -30,11 +33,14 @@ struct wide_part {
   int strips, tiles, width;  // strips of rows, each of so many tiles of so many tokens
   int block;                 // tiles of a strip that are done before the next strip's
 };
-using wide_parts = std::array<wide_part, 2>;
+struct wide_division {
+  std::array<wide_part, 2> parts;
+  std::int64_t cost;  // of the busiest cluster's tiles
+};
 
-// The division that ends first, by the number of tokens that the busiest cluster multiplies with.
-wide_parts divide_wide(std::int64_t row_tiles, std::int64_t tokens, std::int64_t cols, int clusters,
-                       std::span<const int, 2> widths);
+// The division that ends first.
+wide_division divide_wide(std::int64_t row_tiles, std::int64_t tokens, std::int64_t cols, int clusters,
+                          std::span<const int, 2> widths);
 
 // How many pairs should share each tile: of all rows x `width` tokens.
 int wide_pairs(std::int64_t row_tiles, std::int64_t tokens, std::int64_t cols, int multiprocessors, int width);
@@ -47,7 +53,7 @@ struct wide_call {
   std::int64_t rows;
   int row_tiles, col_tiles;
   int pairs;  // that share a tile; if several, a cluster takes one tile, of wide_split_width tokens
-  wide_parts parts;
+  std::array<wide_part, 2> parts;
 };
 
 // Whether products of so many tokens on the current device are these; then activations are prepared in atoms.

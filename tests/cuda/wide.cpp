@@ -36,7 +36,7 @@ TEST_CASE_TEMPLATE_DEFINE("many tokens at once have the bits of few at a time", 
 TEST_CASE_TEMPLATE_APPLY(many_of, bq::all_formats);
 
 TEST_CASE("pairs of blocks share a tile where there are few tiles and many sections") {
-  constexpr int width = bq::cuda::wide_split_width<false>;
+  constexpr int width = bq::cuda::wide_split_width<176>;
   const auto pairs = [](std::int64_t row_tiles, std::int64_t tokens, std::int64_t cols) {
     return bq::cuda::wide_pairs(row_tiles, tokens, cols, 132, width);
   };
@@ -53,24 +53,29 @@ TEST_CASE("the division of a product of many tokens covers it, and ends no later
   constexpr int clusters = 66;
   for (const std::int64_t row_tiles : {1, 16, 17, 256, 896, 8016}) {
     for (const std::int64_t tokens : {17, 33, 64, 65, 127, 128, 177, 512, 1000, 4096, 100000}) {
-      CAPTURE(row_tiles);
-      CAPTURE(tokens);
-      const auto& widths = tokens <= 64 ? bq::cuda::wide_widths<true> : bq::cuda::wide_widths<false>;
-      const auto strips = bq::cuda::ceil_div(row_tiles, bq::cuda::wide_strip_tiles);
-      std::int64_t covered = 0, rounds = 0, all = 0, time = 0;
-      for (const bq::cuda::wide_part& p : bq::cuda::divide_wide(row_tiles, tokens, 4096, clusters, widths)) {
-        covered += p.strips;
-        if (p.strips == 0) continue;
-        CHECK(p.tiles == bq::cuda::ceil_div(tokens, p.width));
-        CHECK((p.block >= 1 && p.block <= p.tiles));
-        all += std::int64_t{p.strips} * p.tiles;
-        const auto until = bq::cuda::ceil_div(all, clusters);
-        time += (until - rounds) * (p.width + 16);
-        rounds = until;
-      }
-      CHECK(covered == strips);
-      for (const int width : widths) {
-        CHECK(time <= bq::cuda::ceil_div(strips * bq::cuda::ceil_div(tokens, width), clusters) * (width + 16));
+      for (const auto& widths : {bq::cuda::wide_widths<64>, bq::cuda::wide_widths<176>, bq::cuda::wide_widths<256>}) {
+        CAPTURE(row_tiles);
+        CAPTURE(tokens);
+        CAPTURE(widths[0]);
+        const auto strips = bq::cuda::ceil_div(row_tiles, bq::cuda::wide_strip_tiles);
+        const auto division = bq::cuda::divide_wide(row_tiles, tokens, 4096, clusters, widths);
+        std::int64_t covered = 0, rounds = 0, all = 0, cost = 0;
+        for (const bq::cuda::wide_part& p : division.parts) {
+          covered += p.strips;
+          if (p.strips == 0) continue;
+          CHECK(p.tiles == bq::cuda::ceil_div(tokens, p.width));
+          CHECK((p.block >= 1 && p.block <= p.tiles));
+          all += std::int64_t{p.strips} * p.tiles;
+          const auto until = bq::cuda::ceil_div(all, clusters);
+          cost += (until - rounds) * (p.width + bq::cuda::wide_tile_cost);
+          rounds = until;
+        }
+        CHECK(covered == strips);
+        CHECK(cost == division.cost);
+        for (const int width : widths) {
+          const auto tiles = strips * bq::cuda::ceil_div(tokens, width);
+          CHECK(cost <= bq::cuda::ceil_div(tiles, clusters) * (width + bq::cuda::wide_tile_cost));
+        }
       }
     }
   }
