@@ -61,10 +61,10 @@ void matmul(const device_matrix& w, const activations& x, float* y, stream s) {
   const auto& table = products<all_formats>::rows;
   const product& p = *std::find_if(table.begin(), table.end(), [&](const product& row) { return row.id == c.id; });
   const prepared all = view(x);
-  if (all.in_atoms) return p.many_tokens(c, all, y, s);
+  if (all.in == prepared::order::atoms) return p.many_tokens(c, all, y, s);
   for (int first = 0; first < all.tokens; first += most_matvec_tokens) {
     const prepared part{all.values + all.position(first, 0), all.factors + first,
-                        std::min(most_matvec_tokens, all.tokens - first), all.stride};
+                        std::min(most_matvec_tokens, all.tokens - first), all.stride, all.in};
     p.few_tokens(c, part, y + first * c.rows, s);
   }
 }

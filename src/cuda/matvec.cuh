@@ -64,12 +64,15 @@ struct matvec_walk {
   }
 };
 
-// N groups of 8 tokens.
-template <any_format F, int N, int Warps, int Blocks>
+// At most Tokens tokens: prepared::most_row_tokens, in rows, or 8 or 16 in groups.
+template <any_format F, int Tokens, int Warps, int Blocks>
 __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_constant__ matvec_call c) {
   extern __shared__ uint4 shared_memory[];
-  constexpr int stage_bytes = matvec_stage_bytes<F>, tile_words = tile_cols / 8;  // of four activations each, twice
+  constexpr int N = (Tokens + 7) / 8, stage_bytes = matvec_stage_bytes<F>;  // N groups of 8 tokens
   constexpr int lookahead = (Warps * Blocks > 16 ? 4 : 8) / N;  // pairs of steps whose activations are loaded ahead
+  // Words of a pair of steps, four activations of either, from each to the next.
+  constexpr int pair_words = Tokens > prepared::most_row_tokens ? 4 * prepared::group_tokens : 4;
+  constexpr int tile_words = tile_steps / 2 * pair_words;
   const int lane = threadIdx.x % 32, warps = blockDim.x / 32;
   const int warp = __shfl_sync(~0u, threadIdx.x / 32, 0);  // the same in all lanes, for the compiler too
   launch_dependents();
@@ -127,7 +130,7 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
   const unsigned char* x_of[N];  // the lane's activations; lanes without a token compute another's once more
 #pragma unroll
   for (int j = 0; j < N; ++j) {
-    x_of[j] = c.x.values + std::int64_t{min(8 * j + token, tokens - 1)} * c.x.stride * 2 + quad * 16;
+    x_of[j] = c.x.values + c.x.position(min(8 * j + token, tokens - 1), 4 * quad);
   }
   wait_for_predecessors();
   if (threadIdx.x < tokens) copy_async<4>(powers + threadIdx.x, c.x.factors + threadIdx.x, true);
@@ -145,7 +148,7 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
 #pragma unroll
       for (int i = 0; i < lookahead; ++i) {
 #pragma unroll
-        for (int j = 0; j < N; ++j) b[i][j] = x[j][4 * i];
+        for (int j = 0; j < N; ++j) b[i][j] = x[j][pair_words * i];
       }
       float sum[N][4] = {}, factor[2] = {};
       for (bool fresh = true; now.slice < now.slice_end; ++now.slice, fresh = false) {
@@ -170,7 +173,7 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
           }
           if constexpr (Step % 2) {
 #pragma unroll
-            for (int j = 0; j < N; ++j) b[slot][j] = x[j][4 * (Step / 2 + lookahead)];
+            for (int j = 0; j < N; ++j) b[slot][j] = x[j][pair_words * (Step / 2 + lookahead)];
           }
         });
 #pragma unroll
@@ -212,17 +215,17 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
   }
 }
 
-// The division of a multiprocessor for N groups of tokens, as measured on an H200: two thread blocks at a time where
+// The division of a multiprocessor for so many tokens, as measured on an H200: two thread blocks at a time where
 // the registers allow it, so that the next kernel's weights arrive while this one ends.
-template <any_format F, int N>
+template <any_format F, int Tokens>
 struct matvec_config {
   static constexpr bool large = tile<F>::bytes > 3200;  // formats with many words a lane, or floats
-  static constexpr int warps = N == 1 && large ? 8 : 16, blocks = N == 1 ? 2 : 1;
+  static constexpr int warps = Tokens <= 8 && large ? 8 : 16, blocks = Tokens <= 8 ? 2 : 1;
 };
 
-template <any_format F, int N>
+template <any_format F, int Tokens>
 void launch_matvec(const device_matrix::contents& w, const prepared& x, float* y, stream s) {
-  using config = matvec_config<F, N>;
+  using config = matvec_config<F, Tokens>;
   const matvec_shape shape{.stage_bytes = matvec_stage_bytes<F>,
                            .staged_bytes = fragments<F>::staged_bytes,
                            .warps = config::warps,
@@ -242,7 +245,7 @@ void launch_matvec(const device_matrix::contents& w, const prepared& x, float* y
                          .stages = plan.stages,
                          .batch_tiles = plan.batch_tiles,
                          .batch_sections = plan.batch_sections};
-  launch(w.device.starts_early, matvec<F, N, config::warps, config::blocks>, plan.blocks, 32 * plan.warps,
+  launch(w.device.starts_early, matvec<F, Tokens, config::warps, config::blocks>, plan.blocks, 32 * plan.warps,
          plan.shared_bytes, s, "matvec", {w.rows, w.cols, x.tokens}, call);
 }
 
@@ -251,12 +254,14 @@ void matvec_kernels<F>::launch(const device_matrix::contents& w, const prepared&
   if constexpr (!activation_format<F>) {  // no matrix has one: transfer::upload
     constexpr int most = most_kernel_tokens;
     for (int first = 0; first < x.tokens; first += most) {
-      const prepared part{x.values + std::int64_t{first} * x.stride * 2, x.factors + first,
-                          std::min(most, x.tokens - first), x.stride};
-      if (part.tokens <= 8) {
-        launch_matvec<F, 1>(w, part, y + first * w.rows, s);
+      const prepared part{x.values + x.position(first, 0), x.factors + first, std::min(most, x.tokens - first),
+                          x.stride, x.in};
+      if (part.in == prepared::order::rows) {
+        launch_matvec<F, prepared::most_row_tokens>(w, part, y + first * w.rows, s);
+      } else if (part.tokens <= 8) {
+        launch_matvec<F, 8>(w, part, y + first * w.rows, s);
       } else {
-        launch_matvec<F, 2>(w, part, y + first * w.rows, s);
+        launch_matvec<F, most>(w, part, y + first * w.rows, s);
       }
     }
   }

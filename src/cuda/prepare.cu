@@ -41,12 +41,13 @@ __global__ void __launch_bounds__(threads)
   e = e > 126 ? 126 : e;
   const float factor = power_of_two(e);
 
+  const bool in_atoms = to.in == prepared::order::atoms;
   for (int i = threadIdx.x; i < (to.stride - prepared::pair_cols) / 8; i += threads) {
     // The columns of 16 bytes: word k has first + k * 4, or first, first + 2, first + 16, first + 18.
-    const int first = to.in_atoms ? i / 2 * step_cols + i % 2 * 2 : i / 4 * prepared::pair_cols + i % 4 * 4;
+    const int first = in_atoms ? i / 2 * step_cols + i % 2 * 2 : i / 4 * prepared::pair_cols + i % 4 * 4;
     std::uint32_t words[4];
     for (int k = 0; k < 4; ++k) {
-      const int col = first + (to.in_atoms ? 4 * k : k / 2 * step_cols + k % 2 * 2);
+      const int col = first + (in_atoms ? 4 * k : k / 2 * step_cols + k % 2 * 2);
       const float low = col < cols ? to_f32(x[col]) : 0.0f, high = col + 1 < cols ? to_f32(x[col + 1]) : 0.0f;
       const __half2 both = __floats2half2_rn(low * factor, high * factor);
       words[k] = *reinterpret_cast<const std::uint32_t*>(&both);
@@ -56,8 +57,8 @@ __global__ void __launch_bounds__(threads)
   if (threadIdx.x == 0) factors[n] = power_of_two(-e);
 }
 
-// Kernels load a tile's worth past the end of the last token.
-constexpr std::int64_t overrun = tile_cols * sizeof(__half);
+// Kernels load a tile's worth past the end of the last tokens.
+constexpr std::int64_t overrun = prepared::group_tokens * tile_cols * sizeof(__half);
 
 std::int64_t value_bytes(std::int64_t tokens, std::int64_t cols) {
   return ceil_div(tokens, prepared::atom_tokens) * prepared::atom_tokens * prepared::stride_of(cols) * 2 + overrun;
@@ -68,8 +69,12 @@ std::int64_t value_bytes(std::int64_t tokens, std::int64_t cols) {
 prepared view(const activations& x) {
   const auto* bytes = static_cast<const unsigned char*>(x.memory);
   const std::int64_t stride = prepared::stride_of(x.cols);
+  using order = prepared::order;
+  const order in = takes_wide(x.tokens)                    ? order::atoms
+                   : x.tokens <= prepared::most_row_tokens ? order::rows
+                                                           : order::groups;
   return {bytes, reinterpret_cast<const float*>(bytes + value_bytes(x.tokens, x.cols)), static_cast<int>(x.tokens),
-          static_cast<int>(stride), takes_wide(x.tokens)};
+          static_cast<int>(stride), in};
 }
 
 std::size_t activation_bytes(std::int64_t tokens, std::int64_t cols, tier t) {

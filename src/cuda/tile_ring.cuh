@@ -37,7 +37,7 @@ class tile_ring {
   // begin(bytes), then copies of `bytes` in all to offsets in the stage, then end(). Multiples of 16 bytes.
   __device__ __forceinline__ void begin(int bytes) {
     if constexpr (Arch >= 90) {
-      if (lane_ == 0) {
+      if (elected()) {
         asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(barriers_ + 8 * put_), "r"(bytes)
                      : "memory");
       }
@@ -46,7 +46,7 @@ class tile_ring {
   __device__ __forceinline__ void copy(int offset, const unsigned char* from, int bytes) {
     const std::uint32_t to = memory_ + put_ * bytes_ + offset;
     if constexpr (Arch >= 90) {
-      if (lane_ == 0) {
+      if (elected()) {
         asm volatile(
             "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], "
             "%4;" ::"r"(to),
@@ -108,6 +108,13 @@ class tile_ring {
   }
 
  private:
+  // True in one lane. Unlike a comparison, it tells the compiler that there is one: copies are issued without a loop
+  // over lanes.
+  __device__ __forceinline__ static bool elected() {
+    std::uint32_t here;
+    asm volatile("{\n .reg .pred p;\n elect.sync _|p, 0xffffffff;\n selp.u32 %0, 1, 0, p;\n}" : "=r"(here));
+    return here != 0;
+  }
   template <class T>
   __device__ __forceinline__ static std::uint32_t address_of(T* p) {
     return static_cast<std::uint32_t>(__cvta_generic_to_shared(p));
