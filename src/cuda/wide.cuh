@@ -9,8 +9,8 @@
 // of these in shared memory: wider tiles unpack weights less often). A producer warpgroup feeds them: one warp brings
 // weights (bulk copies into a ring of slices of 256 columns for each consumer), two stage their scales, one brings
 // activations: stages of 64 columns x the tile's tokens, of which each block of the cluster loads one half and sends it
-// to both. While the tensor cores work on a batch of steps, a consumer unpacks the next. The second consumer begins a
-// slice later than the first, so that one multiplies while the other writes outputs.
+// to both. While the tensor cores work on a batch of steps, a consumer unpacks the next. The two consumers of a block
+// read the same activations, each at its own pace within the ring.
 //
 // Several pairs of blocks may share a tile (wide.hpp): then a cluster is all of them, a consumer's sums meet those of
 // the sections before in shared memory, where the pair before has left them, and go on to the next pair's.
