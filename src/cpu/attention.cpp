@@ -131,8 +131,8 @@ void attention(std::span<const float> q, std::span<const attention_sequence> seq
   const cpu::operations& ops = isa.ops();
   const std::int64_t floats = ops.attention_scratch(most, o.head_dim);
   scratch_pool pool(floats);
-  const auto run = [last = tasks.data() + tasks.size() - 1, floats, attend = ops.attention, &pool](std::size_t i) {
-    const cpu::attention_task& task = *(last - i);  // the last tokens see most: they begin
+  const auto run = [end = tasks.data() + tasks.size(), floats, attend = ops.attention, &pool](std::size_t i) {
+    const cpu::attention_task& task = *(end - 1 - i);  // the last tokens see most: they begin
     if (floats <= stack_floats) {
       alignas(64) float memory[stack_floats];
       return attend(task, memory);
