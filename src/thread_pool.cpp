@@ -152,7 +152,7 @@ struct thread_pool::state {
       seen = round_of(now);
       const std::size_t done = work_off(now, self);
       if (done == 0) continue;
-      participants[self].ended = packed(seen, done);
+      participants[self].ended.exchange(packed(seen, done));  // as end_round() does: one of the two sees the other
       if (asleep) {
         ++woken;
         woken.notify_all();
@@ -179,7 +179,7 @@ struct thread_pool::state {
       return sum == tasks_of(of);
     };
     if (look(0, all_ended)) return;
-    asleep = true;
+    asleep.exchange(true);  // emulators let loads pass stores, but not exchanges
     for (std::uint32_t before = woken; !all_ended(); before = woken) woken.wait(before);
     asleep = false;
   }
