@@ -2,9 +2,8 @@
 // instructions. An order is a bijection of the words that lanes 4 g .. 4 g + 3 have in one place: applied when blocks
 // become tiles, taken back when they are read.
 //
-//   e2m1     of each byte the lower seven bits, rotated by three: the upper nibble's sign and number are where the
-//   upper
-//            byte of an f16 has them (bits 7 and 3 .. 1), the lower nibble's a shift away (bits 0 and 6 .. 4)
+//   e2m1     of each byte the lower seven bits, rotated by three: the upper nibble's sign and number are where an
+//            f16's upper byte has them (bits 7 and 3 .. 1), the lower nibble's a shift away (bits 0 and 6 .. 4)
 //   lookup   the lower nibbles of the four bytes, then the upper ones: 16 bits select four entries of a codebook
 //   paired   codes of 16 weights in 8 bytes, whose nibbles are those of lanes q and q + 2: two such become a word for
 //            each lane, with lower nibbles for the first 16 weights and upper ones for the second

@@ -7,9 +7,9 @@
 // the scales of a slice of 256 columns beside its first chunk. Consumers take turns at the tensor cores: while one's
 // sums run, the other adds those of its slice, times the scales, to its totals.
 #include "arch.cuh"
-#include "cluster_launch.hpp"
 #include "fast.hpp"
 #include "hopper.cuh"
+#include "launch.hpp"
 
 namespace bq::cuda {
 
@@ -217,8 +217,8 @@ void start(const fast_call& call, int clusters, stream s) {
   using P = fast_plan<Units>;
   const auto kernel = fast_wgmma<Units>;
   const std::initializer_list<std::int64_t> sizes{call.w.lines, call.w.slices * byte_matrix::slice_cols, call.x.lines};
-  launch_clusters(cluster_blocks, kernel, cluster_blocks * std::min(clusters, call.strips * call.token_tiles), threads,
-                  P::shared_bytes, s, "fast product", sizes, call);
+  launch_clusters(cluster_blocks, true, kernel, cluster_blocks * std::min(clusters, call.strips * call.token_tiles),
+                  threads, P::shared_bytes, s, "fast product", sizes, call);
 }
 
 }  // namespace

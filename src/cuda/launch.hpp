@@ -1,5 +1,5 @@
 // Launches of kernels that take part in programmatic dependent launch (arch.cuh) where the device has it: such a kernel
-// may begin while the one before it in the stream still runs.
+// may begin while the one before it in the stream still runs. Thread blocks may come in clusters.
 #pragma once
 #include <type_traits>
 
@@ -16,24 +16,39 @@ inline bool launches_early() {
   return major >= 9;
 }
 
-// early: launches_early(), of the current device.
+// early: launches_early(), of the current device; cluster: the thread blocks of one, `blocks` being a multiple; more
+// than one needs compute capability 9.0.
 template <class... Argument>
-void launch(bool early, void (*kernel)(Argument...), int blocks, int threads, int shared_bytes, stream s,
-            const char* name, std::initializer_list<std::int64_t> sizes, std::type_identity_t<Argument>... arguments) {
+void launch_clusters(int cluster, bool early, void (*kernel)(Argument...), int blocks, int threads, int shared_bytes,
+                     stream s, const char* name, std::initializer_list<std::int64_t> sizes,
+                     std::type_identity_t<Argument>... arguments) {
   if (shared_bytes > 48 << 10) {
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes), name, sizes);
   }
-  cudaLaunchAttribute programmatic{};
-  programmatic.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  programmatic.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchAttribute attributes[2]{};
   cudaLaunchConfig_t config{};
+  if (early) {
+    cudaLaunchAttribute& programmatic = attributes[config.numAttrs++];
+    programmatic.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    programmatic.val.programmaticStreamSerializationAllowed = 1;
+  }
+  if (cluster > 1) {
+    cudaLaunchAttribute& clusters = attributes[config.numAttrs++];
+    clusters.id = cudaLaunchAttributeClusterDimension;
+    clusters.val.clusterDim = {static_cast<unsigned>(cluster), 1, 1};
+  }
   config.gridDim = dim3(static_cast<unsigned>(blocks));
   config.blockDim = dim3(static_cast<unsigned>(threads));
   config.dynamicSmemBytes = static_cast<std::size_t>(shared_bytes);
   config.stream = s;
-  config.attrs = &programmatic;
-  config.numAttrs = early ? 1 : 0;
+  config.attrs = attributes;
   check(cudaLaunchKernelEx(&config, kernel, arguments...), name, sizes);
+}
+
+template <class... Argument>
+void launch(bool early, void (*kernel)(Argument...), int blocks, int threads, int shared_bytes, stream s,
+            const char* name, std::initializer_list<std::int64_t> sizes, std::type_identity_t<Argument>... arguments) {
+  launch_clusters(1, early, kernel, blocks, threads, shared_bytes, s, name, sizes, arguments...);
 }
 
 }  // namespace bq::cuda

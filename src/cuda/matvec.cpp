@@ -8,11 +8,8 @@ namespace bq::cuda {
 
 matvec_plan plan_matvec(const matvec_shape& shape, const product_device& device) {
   constexpr int most_stages = 8;
-  // Tall matrices take all places for thread blocks; else the second place is for the next kernel's, which starts
-  // early.
-  constexpr int tall = 6;  // rows of tiles for each
   const int places = device.multiprocessors * shape.places;
-  const int blocks = shape.row_tiles >= tall * places ? places : std::min(device.multiprocessors, shape.row_tiles);
+  const int blocks = is_tall(shape.row_tiles, places) ? places : std::min(device.multiprocessors, shape.row_tiles);
   const int block_tiles = (shape.row_tiles + blocks - 1) / blocks;
   const int sums = shape.tokens * token_stride * static_cast<int>(sizeof(float));  // of a tile and section
   const int most_sums = std::max(1, device.shared_bytes / 3 / sums);

@@ -216,16 +216,18 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
 }
 
 // The division of a multiprocessor for so many tokens, as measured on an H200: two thread blocks at a time where
-// the registers allow it, so that the next kernel's weights arrive while this one ends.
-template <any_format F, int Tokens>
+// the registers allow it, so that the next kernel's weights arrive while this one ends. From nine tokens on that takes
+// fewer warps, and is faster for tall matrices alone.
+template <any_format F, int Tokens, bool Tall>
 struct matvec_config {
   static constexpr bool large = tile<F>::bytes > 3200;  // formats with many words a lane, or floats
-  static constexpr int warps = Tokens <= 8 && large ? 8 : 16, blocks = Tokens <= 8 ? 2 : 1;
+  static constexpr int blocks = Tokens <= 8 || Tall ? 2 : 1;
+  static constexpr int warps = blocks == 2 && large ? 8 : Tokens > 8 && Tall ? 12 : 16;
 };
 
-template <any_format F, int Tokens>
+template <any_format F, int Tokens, bool Tall = false>
 void launch_matvec(const device_matrix::contents& w, const prepared& x, float* y, stream s) {
-  using config = matvec_config<F, Tokens>;
+  using config = matvec_config<F, Tokens, Tall>;
   const matvec_shape shape{.stage_bytes = matvec_stage_bytes<F>,
                            .staged_bytes = fragments<F>::staged_bytes,
                            .warps = config::warps,
@@ -260,6 +262,8 @@ void matvec_kernels<F>::launch(const device_matrix::contents& w, const prepared&
         launch_matvec<F, prepared::most_row_tokens>(w, part, y + first * w.rows, s);
       } else if (part.tokens <= 8) {
         launch_matvec<F, 8>(w, part, y + first * w.rows, s);
+      } else if (is_tall(w.row_tiles, matvec_config<F, most, true>::blocks * w.device.multiprocessors)) {
+        launch_matvec<F, most, true>(w, part, y + first * w.rows, s);
       } else {
         launch_matvec<F, most>(w, part, y + first * w.rows, s);
       }

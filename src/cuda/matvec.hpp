@@ -19,6 +19,11 @@ struct matvec_shape {
   int places;                            // of thread blocks in a multiprocessor
   int row_tiles, sections, tokens;
 };
+// Tall matrices fill all places; of others' two, one is for the next kernel's blocks, which start early.
+constexpr bool is_tall(std::int64_t row_tiles, int places) {
+  constexpr int enough = 6;  // rows of tiles for each
+  return row_tiles >= std::int64_t{enough} * places;
+}
 matvec_plan plan_matvec(const matvec_shape& shape, const product_device& device);
 
 struct matvec_call {

@@ -39,16 +39,16 @@ wide_division divide_wide(std::int64_t row_tiles, std::int64_t tokens, std::int6
 }
 
 int wide_pairs(std::int64_t row_tiles, std::int64_t tokens, std::int64_t cols, int multiprocessors, int width) {
-  // Multiprocessors come in groups, which clusters of 4 and 8 blocks do not fill: an H200 has room for 30 and 15.
-  constexpr int unused = 12;
+  // Multiprocessors come in groups, which larger clusters do not fill: how many an H200 has room for, as measured.
+  constexpr int measured = 132;
+  constexpr std::int64_t room[most_wide_pairs] = {66, 30, 17, 15};
   const std::int64_t tiles = ceil_div(row_tiles, wide_strip_tiles) * ceil_div(tokens, width);
   const std::int64_t sections = ceil_div(cols, section_cols);
   const std::int64_t section = 6, hand_over = 1;  // microseconds, as measured for 128 tokens
   int best = 1;
   std::int64_t least = -1;
-  for (int pairs = 1; pairs <= most_wide_pairs; pairs *= 2) {
-    const int blocks = multiprocessors - (pairs > 1 ? unused : 0);
-    const std::int64_t clusters = std::max(1, blocks / (wide_cluster * pairs));
+  for (int pairs = 1; pairs <= most_wide_pairs; ++pairs) {
+    const std::int64_t clusters = std::max<std::int64_t>(1, room[pairs - 1] * multiprocessors / measured);
     const std::int64_t round = section + (pairs > 1 ? pairs * hand_over : 0);
     const std::int64_t time = ceil_div(tiles, clusters) * ceil_div(sections, pairs) * round;
     if (least >= 0 && time >= least) continue;

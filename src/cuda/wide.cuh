@@ -15,9 +15,11 @@
 // Several pairs of blocks may share a tile (wide.hpp): then a cluster is all of them, a consumer's sums meet those of
 // the sections before in shared memory, where the pair before has left them, and go on to the next pair's.
 #pragma once
-#include "cluster_launch.hpp"
+#include <algorithm>
+
 #include "fragment.cuh"
 #include "hopper.cuh"
+#include "launch.hpp"
 #include "row_factor.hpp"
 #include "wide.hpp"
 
@@ -37,6 +39,7 @@ struct wide_plan {
   // registers, the others in shared memory.
   template <int Tokens>
   static constexpr int kept = Tokens > 176 ? 180 - Tokens / 2 : Tokens / 2;
+  static constexpr int most_kept = std::max(kept<widths[0]>, kept<widths[1]>);
   static constexpr int totals_bytes = (Most / 2 - kept<Most>)*128 * 4;
   static constexpr int left = 226 * 1024 - 512 - groups * totals_bytes, least_stages = totals_bytes > 0 ? 3 : 5;
   static constexpr int items = [] {
@@ -220,7 +223,7 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
     bool ready = false;  // whether the stage is known to be full
     int done = -1;       // the stage before, until it is given back
     std::uint32_t a[2][Batch][4];
-    float work[Most / 2], total[Most == 176 ? 88 : 64], f[2] = {1, 1};
+    float work[Most / 2], total[P::most_kept], f[2] = {1, 1};
 
     // A operands of a batch of steps of the current slice.
     const auto unpack = [&]<int Step>(std::integral_constant<int, Step>) {
@@ -398,8 +401,8 @@ void launch_wide(const device_matrix::contents& w, const prepared& x, float* y, 
                        .pairs = pairs,
                        .parts = parts};
   const int cluster = wide_cluster * pairs;
-  launch_clusters(cluster, wide<F, Most>, cluster * (pairs > 1 ? tiles : std::min(clusters, tiles)), plan::threads,
-                  plan::shared_bytes, s, "wide product", {w.rows, w.cols, x.tokens}, call);
+  launch_clusters(cluster, true, wide<F, Most>, cluster * (pairs > 1 ? tiles : std::min(clusters, tiles)),
+                  plan::threads, plan::shared_bytes, s, "wide product", {w.rows, w.cols, x.tokens}, call);
 }
 
 // With tiles of at most Narrow tokens, or Wide where these end first.

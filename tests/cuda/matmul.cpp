@@ -2,6 +2,7 @@
 // activations up to 6e4. Batches of any size, repeated runs, graphs and chains of kernels that overlap give the same
 // bits.
 #include "oracle.hpp"
+#include "src/cuda/matvec.hpp"
 
 namespace {
 
@@ -43,6 +44,29 @@ TEST_CASE_TEMPLATE_DEFINE("products agree with f64, and their bits do not depend
   }
 }
 TEST_CASE_TEMPLATE_APPLY(product_of, bq::all_formats);
+
+TEST_CASE_TEMPLATE_DEFINE("so do those of matrices that fill every place for thread blocks", F, tall_of) {
+  if constexpr (!bq::activation_format<F>) {
+    if (bq::cuda::device_count() == 0) return;
+    CAPTURE(F::name);
+    int multiprocessors = 0;
+    REQUIRE(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, 0) == cudaSuccess);
+    const std::int64_t rows = std::int64_t{12} * bq::cuda::tile_rows * multiprocessors + 1, tokens = 17;
+    REQUIRE(bq::cuda::is_tall(rows / bq::cuda::tile_rows, 2 * multiprocessors));
+    const weights w = make_weights<F>(rows, F::block_size, 7);
+    bq::cuda::transfer mover;
+    const bq::cuda::device_matrix on_device = mover.upload({F::id, rows, w.cols, w.blocks});
+    const std::vector<float> x = make_activations(tokens, w.cols);
+    const device::array device_x(x);
+    const std::vector<float> y = product(on_device, device_x, 0, tokens);
+    check_against_f64(w, x, y, 101);
+    for (const std::int64_t some : {1, 8, 9, 16}) {
+      const std::vector<float> part = product(on_device, device_x, 0, some);
+      CHECK(same_bits(part.data(), y.data(), part.size()));
+    }
+  }
+}
+TEST_CASE_TEMPLATE_APPLY(tall_of, bq::all_formats);
 
 TEST_CASE("sums of more sections than shared memory holds at a time") {
   if (device::missing()) return;

@@ -42,7 +42,8 @@ TEST_CASE("pairs of blocks share a tile where there are few tiles and many secti
   };
   CHECK(pairs(256, 128, 1024) == 1);   // nothing to share
   CHECK(pairs(240, 128, 14336) == 4);  // 15 tiles
-  CHECK(pairs(256, 128, 14336) == 2);  // 16: four would need two rounds
+  CHECK(pairs(256, 128, 14336) == 3);  // 16: four would need two rounds
+  CHECK(pairs(288, 128, 14336) == 2);
   CHECK(pairs(480, 128, 14336) == 2);
   CHECK(pairs(496, 128, 14336) == 1);
   CHECK(pairs(896, 128, 4096) == 1);
