@@ -4,13 +4,12 @@
 //
 // A thread block takes a row, and keeps it in registers between its reductions; where nothing is reduced over the row,
 // rows are cut into pieces, so that few tokens fill the GPU too.
-#include <cuda_fp16.h>
-
 #include <algorithm>
 
 #include "arguments.hpp"
 #include "check.hpp"
 #include "code_scale.cuh"
+#include "element.cuh"
 #include "fast.hpp"
 #include "prepared.hpp"
 #include "row_factor.hpp"
@@ -104,11 +103,6 @@ __device__ inline void store_codes(const activation_outputs& out, std::int64_t a
   *reinterpret_cast<char4*>(out.codes + at) = {s.code(v.x), s.code(v.y), s.code(v.z), s.code(v.w)};
 }
 
-// As prepare() chooses it for a token with this largest finite magnitude.
-__device__ inline int prepared_exponent(std::uint32_t top) {
-  return top == 0 ? 0 : min(normalising_exponent(f32_from_bits(top)) + 14, 126);
-}
-
 struct row_outputs {
   activation_outputs forms;
   prepared products;  // values: null unless asked for
@@ -126,9 +120,14 @@ struct row_outputs {
   // Four columns of a token, as prepared.hpp lays them out.
   __device__ void store_prepared(int token, int col, float4 v, float factor) const {
     auto* values = const_cast<unsigned char*>(products.values);
-    const auto at = [&](int c) { return reinterpret_cast<__half2*>(values + products.position(token, c)); };
-    *at(col) = __floats2half2_rn(v.x * factor, v.y * factor);
-    *at(col + 2) = __floats2half2_rn(v.z * factor, v.w * factor);
+    const std::uint32_t low = f16_pair(v.x * factor, v.y * factor), high = f16_pair(v.z * factor, v.w * factor);
+    unsigned char* at = values + products.position(token, col);
+    if (products.in != prepared::order::atoms) {  // beside each other
+      *reinterpret_cast<uint2*>(at) = make_uint2(low, high);
+    } else {
+      *reinterpret_cast<std::uint32_t*>(at) = low;
+      *reinterpret_cast<std::uint32_t*>(values + products.position(token, col + 2)) = high;
+    }
   }
 };
 
@@ -172,7 +171,7 @@ __global__ void __launch_bounds__(most_threads)
     finite_top = across_block(finite_top, 0u, larger());
   }
   const code_scale c(top);
-  const int exponent = prepared_exponent(finite_top);
+  const int exponent = token_exponent(f32_from_bits(finite_top));
   const float factor = power_of_two(exponent);
   if (threadIdx.x == 0 && codes_by_token) out.scales[row] = c.scale;
   if (threadIdx.x == 0 && to.products.values) const_cast<float*>(to.products.factors)[row] = power_of_two(-exponent);

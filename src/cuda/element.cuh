@@ -14,6 +14,12 @@ __device__ inline float to_f32(float x) { return x; }
 __device__ inline float to_f32(__half x) { return __half2float(x); }
 __device__ inline float to_f32(bf16_bits x) { return bf16_to_f32(x.bits); }
 
+// Two numbers as f16, the first in the lower half.
+__device__ inline std::uint32_t f16_pair(float low, float high) {
+  const __half2 both = __floats2half2_rn(low, high);
+  return *reinterpret_cast<const std::uint32_t*>(&both);
+}
+
 // visit(x) with a pointer to elements of that type.
 template <class Visit>
 void with_elements(const void* x, element e, Visit visit) {

@@ -1,5 +1,5 @@
 // Activations to f16 in the order that products read (prepared.hpp): one thread block a token finds the largest
-// magnitude, then multiplies with the power of two that brings it into [2^14, 2^15) and rounds.
+// magnitude, then multiplies with the power of two that goes with it (token_exponent) and rounds.
 #include <string>
 
 #include "arch.cuh"
@@ -9,50 +9,84 @@
 #include "launch.hpp"
 #include "prepared.hpp"
 #include "row_factor.hpp"
+#include "thread_block.cuh"
 #include "wide.hpp"
 
 namespace bq::cuda {
 
 namespace {
 
-constexpr int threads = 512;
+constexpr int most_threads = 512;
+constexpr int piece = 8, kept = 4;  // columns that a thread has at a time, and how often in registers
 
-// All threads get the largest of all.
-__device__ inline float block_max(float x) {
-  __shared__ float tops[threads / 32];
-  for (int step = 16; step > 0; step /= 2) x = fmaxf(x, __shfl_xor_sync(~0u, x, step));
-  if (threadIdx.x % 32 == 0) tops[threadIdx.x / 32] = x;
-  __syncthreads();
-  for (const float top : tops) x = fmaxf(x, top);
-  return x;
+// Columns [first, first + piece) of a token; zeros after the last. `vectors`: 16 bytes can be loaded at once.
+template <class T>
+__device__ void load_piece(const T* x, std::int64_t cols, int first, bool vectors, float (&v)[piece]) {
+  constexpr int together = 16 / sizeof(T);
+  if (vectors && first + piece <= cols) {
+#pragma unroll
+    for (int i = 0; i < piece; i += together) {
+      const uint4 words = *reinterpret_cast<const uint4*>(x + first + i);
+      const T* values = reinterpret_cast<const T*>(&words);
+#pragma unroll
+      for (int k = 0; k < together; ++k) v[i + k] = to_f32(values[k]);
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < piece; ++i) v[i] = first + i < cols ? to_f32(x[first + i]) : 0.0f;
+  }
+}
+
+// Stores the warp's 256 columns, in 16 bytes a lane, for which two lanes exchange halves of theirs: in atoms, the first
+// of two stores pairs 0, 2, 4, 6 of their 16 columns, the second the others; else, lanes l and l + 2 of four store the
+// first and the last four columns of both.
+__device__ inline void store_piece(const prepared& to, unsigned char* values, int token, int first,
+                                   const float (&v)[piece], float factor) {
+  std::uint32_t w[4];
+#pragma unroll
+  for (int i = 0; i < 4; ++i) w[i] = f16_pair(v[2 * i] * factor, v[2 * i + 1] * factor);
+  const bool in_atoms = to.in == prepared::order::atoms;
+  const int apart = in_atoms ? 1 : 2;
+  const bool second = threadIdx.x & apart;
+  const uint2 of_first = in_atoms ? make_uint2(w[0], w[2]) : make_uint2(w[0], w[1]);
+  const uint2 of_second = in_atoms ? make_uint2(w[1], w[3]) : make_uint2(w[2], w[3]);
+  const uint2 give = second ? of_first : of_second;
+  const uint2 got = make_uint2(__shfl_xor_sync(~0u, give.x, apart), __shfl_xor_sync(~0u, give.y, apart));
+  const int col = first - (!second ? 0 : in_atoms ? piece - 2 : step_cols - 4);
+  *reinterpret_cast<uint4*>(values + to.position(token, col)) =
+      second ? make_uint4(got.x, got.y, of_second.x, of_second.y) : make_uint4(of_first.x, of_first.y, got.x, got.y);
 }
 
 template <class T>
-__global__ void __launch_bounds__(threads)
-    prepare_token(const T* x, std::int64_t cols, const prepared to, unsigned char* values, float* factors) {
-  launch_dependents();
+__global__ void __launch_bounds__(most_threads)
+    prepare_token(const T* x, std::int64_t cols, bool vectors, const prepared to, unsigned char* values,
+                  float* factors) {
+  // The next kernel is not asked for before the end: its blocks would find this one's multiprocessors taken, and two of
+  // them share another.
   wait_for_predecessors();
-  const int n = blockIdx.x;
+  const int n = blockIdx.x, end = to.stride - prepared::pair_cols, step = piece * static_cast<int>(blockDim.x);
+  const int begin = piece * static_cast<int>(threadIdx.x);
   x += n * cols;
+  float v[kept][piece], rest[piece];
   row_range range;
-  for (std::int64_t i = threadIdx.x; i < cols; i += threads) row_range::raise(range.scale, to_f32(x[i]));
-  const float top = block_max(range.scale);
-  int e = top > 0 ? normalising_exponent(top) + 14 : 0;
-  e = e > 126 ? 126 : e;
+#pragma unroll
+  for (int i = 0; i < kept; ++i) load_piece(x, cols, begin + i * step, vectors, v[i]);
+#pragma unroll
+  for (int i = 0; i < kept * piece; ++i) row_range::raise(range.scale, v[i / piece][i % piece]);
+  for (int first = begin + kept * step; first < end; first += step) {
+    load_piece(x, cols, first, vectors, rest);
+#pragma unroll
+    for (const float e : rest) row_range::raise(range.scale, e);
+  }
+  const int e = token_exponent(across_block(range.scale, 0.0f, larger()));
   const float factor = power_of_two(e);
-
-  const bool in_atoms = to.in == prepared::order::atoms;
-  for (int i = threadIdx.x; i < (to.stride - prepared::pair_cols) / 8; i += threads) {
-    // The columns of 16 bytes: word k has first + k * 4, or first, first + 2, first + 16, first + 18.
-    const int first = in_atoms ? i / 2 * step_cols + i % 2 * 2 : i / 4 * prepared::pair_cols + i % 4 * 4;
-    std::uint32_t words[4];
-    for (int k = 0; k < 4; ++k) {
-      const int col = first + (in_atoms ? 4 * k : k / 2 * step_cols + k % 2 * 2);
-      const float low = col < cols ? to_f32(x[col]) : 0.0f, high = col + 1 < cols ? to_f32(x[col + 1]) : 0.0f;
-      const __half2 both = __floats2half2_rn(low * factor, high * factor);
-      words[k] = *reinterpret_cast<const std::uint32_t*>(&both);
-    }
-    *reinterpret_cast<uint4*>(values + to.position(n, first)) = make_uint4(words[0], words[1], words[2], words[3]);
+#pragma unroll
+  for (int i = 0; i < kept; ++i) {
+    if (begin + i * step < end) store_piece(to, values, n, begin + i * step, v[i], factor);
+  }
+  for (int first = begin + kept * step; first < end; first += step) {
+    load_piece(x, cols, first, vectors, rest);
+    store_piece(to, values, n, first, rest, factor);
   }
   if (threadIdx.x == 0) factors[n] = power_of_two(-e);
 }
@@ -99,7 +133,7 @@ std::size_t activation_bytes(std::int64_t tokens, std::int64_t cols, tier t) {
 void prepare(const void* x, element e, const activations& out, stream s) {
   activation_bytes(out.tokens, out.cols, out.tier);  // checks both
   if (out.tokens == 0) return;
-  const std::size_t size = e == element::f32 ? 4 : 2;
+  const int size = e == element::f32 ? 4 : 2;
   if (!x || !out.memory || reinterpret_cast<std::uintptr_t>(out.memory) % 256 != 0 ||
       reinterpret_cast<std::uintptr_t>(x) % size != 0) {
     throw error({.code = errc::invalid_argument,
@@ -108,9 +142,12 @@ void prepare(const void* x, element e, const activations& out, stream s) {
   }
   if (out.tier == tier::fast) return prepare_fast(x, e, out, s);
   const prepared to = view(out);
+  const int pieces = (to.stride - prepared::pair_cols) / piece;
+  const bool vectors = reinterpret_cast<std::uintptr_t>(x) % 16 == 0 && out.cols * size % 16 == 0;
   const auto start = [&]<class T>(const T* typed) {
-    launch(launches_early(), prepare_token<T>, to.tokens, threads, 0, s, "prepare", {out.tokens, out.cols}, typed,
-           out.cols, to, const_cast<unsigned char*>(to.values), const_cast<float*>(to.factors));
+    launch(launches_early(), prepare_token<T>, to.tokens, std::min(pieces, most_threads), 0, s, "prepare",
+           {out.tokens, out.cols}, typed, out.cols, vectors, to, const_cast<unsigned char*>(to.values),
+           const_cast<float*>(to.factors));
   };
   with_elements(x, e, start);
 }

@@ -35,6 +35,11 @@ struct row_range {
 
 // The exponent of 2^-e <= x < 2^(1-e), negated: x * 2^e lies in [1, 2). Subnormals count as 2^-127.
 BQ_HD int normalising_exponent(float x) { return 127 - static_cast<int>(f32_to_bits(x) >> 23); }
+// The exponent e of a token whose largest finite magnitude this is: brings it into [2^14, 2^15).
+BQ_HD int token_exponent(float top) {
+  const int e = top > 0 ? normalising_exponent(top) + 14 : 0;
+  return e > 126 ? 126 : e;
+}
 BQ_HD float power_of_two(int e) { return f32_from_bits(static_cast<std::uint32_t>(e + 127) << 23); }
 
 template <any_format F>
