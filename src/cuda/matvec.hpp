@@ -40,7 +40,7 @@ struct matvec_call {
 inline constexpr int most_kernel_tokens = 16;  // of matvec.cuh: more cost more than another reading of the weights
 inline constexpr int most_matvec_tokens = 64, token_stride = tile_rows + 4;  // floats; without conflicts of banks
 
-// One for each format, in a unit of its own.
+// One for each format, made in its unit (format.cu.in).
 template <any_format F>
 struct matvec_kernels {
   static void launch(const device_matrix::contents& w, const prepared& x, float* y, stream s);

@@ -59,7 +59,7 @@ struct wide_call {
 // Whether products of so many tokens on the current device are these; then activations are prepared in atoms.
 bool takes_wide(std::int64_t tokens);
 
-// One for each format, in a unit of its own.
+// One for each format, made in its unit (format.cu.in).
 template <any_format F>
 struct wide_kernels {
   static void launch(const device_matrix::contents& w, const prepared& x, float* y, stream s);
