@@ -13,23 +13,7 @@ struct token_rows {
   const T* x;
   std::int64_t cols;
 
-  __device__ void load(int token, int col, int count, float (&v)[lane_cols]) const {
-    const T* from = x + token * cols + col;
-    if constexpr (sizeof(T) == 4) {
-      if (cols % 4 == 0 && reinterpret_cast<std::uintptr_t>(x) % 16 == 0 && count == lane_cols) {
-#pragma unroll
-        for (int i = 0; i < lane_cols; i += 4) {
-          const float4 four = *reinterpret_cast<const float4*>(from + i);
-          v[i] = four.x, v[i + 1] = four.y, v[i + 2] = four.z, v[i + 3] = four.w;
-        }
-        return;
-      }
-    }
-#pragma unroll
-    for (int i = 0; i < lane_cols; ++i) {
-      if (i < count) v[i] = to_f32(from[i]);
-    }
-  }
+  __device__ void load(int token, int col, int, float (&v)[lane_cols]) const { load_columns(x, cols, token, col, v); }
 };
 
 std::int64_t atom_bytes(std::int64_t tokens, std::int64_t cols) {

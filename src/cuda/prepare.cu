@@ -17,25 +17,7 @@ namespace bq::cuda {
 namespace {
 
 constexpr int most_threads = 512;
-constexpr int piece = 8, kept = 4;  // columns that a thread has at a time, and how often in registers
-
-// Columns [first, first + piece) of a token; zeros after the last. `vectors`: 16 bytes can be loaded at once.
-template <class T>
-__device__ void load_piece(const T* x, std::int64_t cols, int first, bool vectors, float (&v)[piece]) {
-  constexpr int together = 16 / sizeof(T);
-  if (vectors && first + piece <= cols) {
-#pragma unroll
-    for (int i = 0; i < piece; i += together) {
-      const uint4 words = *reinterpret_cast<const uint4*>(x + first + i);
-      const T* values = reinterpret_cast<const T*>(&words);
-#pragma unroll
-      for (int k = 0; k < together; ++k) v[i + k] = to_f32(values[k]);
-    }
-  } else {
-#pragma unroll
-    for (int i = 0; i < piece; ++i) v[i] = first + i < cols ? to_f32(x[first + i]) : 0.0f;
-  }
-}
+constexpr int piece = loaded_cols, kept = 4;  // columns that a thread has at a time, and how often in registers
 
 // Stores the warp's 256 columns, in 16 bytes a lane, for which two lanes exchange halves of theirs: in atoms, the first
 // of two stores pairs 0, 2, 4, 6 of their 16 columns, the second the others; else, lanes l and l + 2 of four store the
@@ -59,33 +41,30 @@ __device__ inline void store_piece(const prepared& to, unsigned char* values, in
 
 template <class T>
 __global__ void __launch_bounds__(most_threads)
-    prepare_token(const T* x, std::int64_t cols, bool vectors, const prepared to, unsigned char* values,
-                  float* factors) {
+    prepare_token(const T* x, std::int64_t cols, const prepared to, unsigned char* values, float* factors) {
   // The next kernel is not asked for before the end: its blocks would find this one's multiprocessors taken, and two of
   // them share another.
   wait_for_predecessors();
   const int n = blockIdx.x, end = to.stride - prepared::pair_cols, step = piece * static_cast<int>(blockDim.x);
   const int begin = piece * static_cast<int>(threadIdx.x);
-  x += n * cols;
-  float v[kept][piece], rest[piece];
-  row_range range;
+  float v[kept][piece], rest[piece], top = 0;
 #pragma unroll
-  for (int i = 0; i < kept; ++i) load_piece(x, cols, begin + i * step, vectors, v[i]);
+  for (int i = 0; i < kept; ++i) load_columns(x, cols, n, begin + i * step, v[i]);
 #pragma unroll
-  for (int i = 0; i < kept * piece; ++i) row_range::raise(range.scale, v[i / piece][i % piece]);
+  for (int i = 0; i < kept * piece; ++i) row_range::raise(top, v[i / piece][i % piece]);
   for (int first = begin + kept * step; first < end; first += step) {
-    load_piece(x, cols, first, vectors, rest);
+    load_columns(x, cols, n, first, rest);
 #pragma unroll
-    for (const float e : rest) row_range::raise(range.scale, e);
+    for (const float e : rest) row_range::raise(top, e);
   }
-  const int e = token_exponent(across_block(range.scale, 0.0f, larger()));
+  const int e = token_exponent(across_block(top, 0.0f, larger()));
   const float factor = power_of_two(e);
 #pragma unroll
   for (int i = 0; i < kept; ++i) {
     if (begin + i * step < end) store_piece(to, values, n, begin + i * step, v[i], factor);
   }
   for (int first = begin + kept * step; first < end; first += step) {
-    load_piece(x, cols, first, vectors, rest);
+    load_columns(x, cols, n, first, rest);
     store_piece(to, values, n, first, rest, factor);
   }
   if (threadIdx.x == 0) factors[n] = power_of_two(-e);
@@ -133,7 +112,7 @@ std::size_t activation_bytes(std::int64_t tokens, std::int64_t cols, tier t) {
 void prepare(const void* x, element e, const activations& out, stream s) {
   activation_bytes(out.tokens, out.cols, out.tier);  // checks both
   if (out.tokens == 0) return;
-  const int size = e == element::f32 ? 4 : 2;
+  const std::size_t size = e == element::f32 ? 4 : 2;
   if (!x || !out.memory || reinterpret_cast<std::uintptr_t>(out.memory) % 256 != 0 ||
       reinterpret_cast<std::uintptr_t>(x) % size != 0) {
     throw error({.code = errc::invalid_argument,
@@ -143,10 +122,9 @@ void prepare(const void* x, element e, const activations& out, stream s) {
   if (out.tier == tier::fast) return prepare_fast(x, e, out, s);
   const prepared to = view(out);
   const int pieces = (to.stride - prepared::pair_cols) / piece;
-  const bool vectors = reinterpret_cast<std::uintptr_t>(x) % 16 == 0 && out.cols * size % 16 == 0;
   const auto start = [&]<class T>(const T* typed) {
     launch(launches_early(), prepare_token<T>, to.tokens, std::min(pieces, most_threads), 0, s, "prepare",
-           {out.tokens, out.cols}, typed, out.cols, vectors, to, const_cast<unsigned char*>(to.values),
+           {out.tokens, out.cols}, typed, out.cols, to, const_cast<unsigned char*>(to.values),
            const_cast<float*>(to.factors));
   };
   with_elements(x, e, start);
