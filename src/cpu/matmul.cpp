@@ -109,7 +109,7 @@ struct task_size {
 
   // Small enough that there are `pieces` tasks for so many rows in all, if that does not make them too small.
   task_size(std::int64_t all_rows, std::int64_t all_tokens, std::int64_t strip_rows, std::int64_t pieces)
-      : rows(std::max(rows_per_matvec, (all_rows / pieces + 15) / 16 * 16)), tokens(most_tokens) {
+      : rows((all_rows - 1) / (pieces * rows_per_matvec) * rows_per_matvec + rows_per_matvec), tokens(most_tokens) {
     const std::int64_t all_strips = (all_rows + strip_rows - 1) / strip_rows;
     const auto tasks = [&] { return all_strips * ((all_tokens + tokens - 1) / tokens); };
     while (tokens > fewest_tokens && tasks() < pieces) tokens /= 2;

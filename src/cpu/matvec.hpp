@@ -7,21 +7,35 @@
 
 namespace bq::cpu {
 
-// How far ahead of interleaved weights prefetches run.
+// How far ahead of interleaved weights prefetches run, at least.
 inline constexpr int prefetch_distance = 8192;
 
-// Asks for the lines from p to `end`, and returns the first beyond them. The hardware's prefetcher knows a stream by
-// the address of the instruction that reads it, and a kernel reads by hundreds of them: so that it keeps up with the
-// memory, all lines are asked for by this one, in order, a few at a time between the arithmetic. Internal and const:
-// callers keep their registers, and what they have loaded.
+// Asks for the lines from p to `end`, and for those so far `apart` from them in other groups; returns the first beyond
+// them. The hardware's prefetcher knows a stream by the address of the instruction that reads it, and a kernel reads by
+// hundreds of them: so that it keeps up with the memory, all lines are asked for by this one, in order, a few at a time
+// between the arithmetic. Internal and const: callers keep their registers, and what they have loaded.
+template <int Groups>
 [[gnu::noinline, gnu::const]] static const unsigned char* prefetch_until(const unsigned char* p,
-                                                                         const unsigned char* end) noexcept {
+                                                                         const unsigned char* end,
+                                                                         std::int64_t apart) noexcept {
 #pragma GCC unroll 1
-  for (; p < end; p += 64) __builtin_prefetch(p);
+  for (; p < end; p += 64) {
+#pragma GCC unroll 2
+    for (int g = 0; g < Groups; ++g) __builtin_prefetch(p + g * apart);
+  }
   return p;
 }
 
-// One group of V::lanes rows and `Tokens` tokens, while the columns pass by.
+// Groups of rows that pass by together. A dot product takes a broadcast of activations from the first-level cache,
+// which is no faster than the multiplications: a second group uses it again. Large formats wait for memory, which
+// prefers one stream, and codes of two planes with scales of their own leave no registers.
+template <class V, coded_format F, int Tokens>
+inline constexpr int matvec_groups = [] {
+  constexpr bool light = F::block_size == run ? sizeof(typename F::block) <= 24 : F::code_bits == 2;
+  return Tokens > 1 && V::accumulators >= 16 && light ? 2 : 1;
+}();
+
+// Groups of V::lanes rows and `Tokens` tokens, while the columns pass by.
 template <class V, coded_format F, int Tokens, int Planes>
 class matvec_lanes {
   using ints = typename V::ints;
@@ -30,34 +44,37 @@ class matvec_lanes {
   static constexpr panel_kind kind = in_planes(code_traits<V, F>::kind, Planes);
   static constexpr bool powers = kind.scales == activation_scaling::powers;
   static constexpr int parts = kind.scale_halves ? 2 : 1, part_words = run / 4 / parts;
-  static constexpr int block_runs = F::block_size / run;
+  static constexpr int block_runs = F::block_size / run, groups = matvec_groups<V, F, Tokens>;
 
  public:
-  // next: the first line to prefetch.
-  BQ_HD explicit matvec_lanes(const unsigned char* next) : next_(next) {
-    for (int t = 0; t < Tokens; ++t) y_[t] = reals(0.0f);
+  BQ_HD matvec_lanes() {
+    for (auto& of_token : y_) std::fill_n(of_token, groups, reals(0.0f));
   }
 
-  // The stretch of panel_cols columns that comes next, and what is to be prefetched meanwhile.
+  // The stretch of panel_cols columns that comes next, and what is to be prefetched meanwhile: as much for each group,
+  // `apart` bytes from one to the next.
   BQ_HD void stretch(const activations& x, const prologue<kind, Planes>* of, std::int64_t panel,
-                     const unsigned char* ahead) {
-    ahead_ = ahead;
+                     const unsigned char* ahead, std::int64_t apart) {
+    next_ = ahead_ = ahead;
+    apart_ = apart;
     for (std::int64_t t = 0; t < Tokens; ++t) {
       const std::int64_t token = std::min(t, x.tokens - 1);
       of_[t] = of + panel * x.tokens + token;
       codes_[t] = x.codes_of(panel, token, 0);
-      if constexpr (powers) panel_sum_[t] = reals(0.0f);
+      if constexpr (powers) std::fill_n(panel_sum_[t], groups, reals(0.0f));
     }
   }
   BQ_HD void end_stretch() {
     if constexpr (powers) {
-      for (int t = 0; t < Tokens; ++t) y_[t] = V::fma(panel_sum_[t], reals(of_[t]->d[0]), y_[t]);
+      for (int t = 0; t < Tokens; ++t) {
+        for (int g = 0; g < groups; ++g) y_[t][g] = V::fma(panel_sum_[t][g], reals(of_[t]->d[0]), y_[t][g]);
+      }
     }
   }
 
-  // Block b of the stretch.
+  // Block b of the stretch: s[g], of group g.
   template <class S>
-  BQ_HD void block(const S& s, int b) {
+  BQ_HD void block(const std::array<S, groups>& s, int b) {
     if constexpr (kind.wide()) {
       add_wide_block(s, b);
     } else {
@@ -66,107 +83,132 @@ class matvec_lanes {
     }
   }
 
-  BQ_HD reals y(int t) const { return y_[t]; }
+  BQ_HD reals y(int t, int g) const { return y_[t][g]; }
 
  private:
   // What belongs to the first `runs` runs of the stretch.
   BQ_HD void prefetch(int runs) {
     constexpr int bytes = V::lanes * sizeof(typename F::block);
-    next_ = prefetch_until(next_, ahead_ + runs * bytes / block_runs);
+    next_ = prefetch_until<groups>(next_, ahead_ + runs * bytes / block_runs, apart_);
     asm volatile("" : "+r"(next_));  // here, and not where the result is used
   }
 
-  // Run i of the block, run r of the stretch: its parts' integer sums, f(part, token, sum).
+  // Run i of the block, run r of the stretch: its parts' integer sums, f(part, token, group, sum).
   template <class S, class Each>
-  BQ_HD void sums_of_run(const S& s, int i, int r, const Each& f) {
+  BQ_HD void sums_of_run(const std::array<S, groups>& s, int i, int r, const Each& f) {
     prefetch(r + 1);
-    ints sum[parts][Planes][Tokens];
+    ints sum[parts][Planes][Tokens][groups];
 #pragma GCC unroll 8
     for (int part = 0; part < parts; ++part) {
 #pragma GCC unroll 2
       for (int p = 0; p < Planes; ++p) {
 #pragma GCC unroll 8
-        for (int t = 0; t < Tokens; ++t) sum[part][p][t] = ints(of_[t]->start[p][part][r]);
+        for (int t = 0; t < Tokens; ++t) {
+          const ints start(of_[t]->start[p][part][r]);
+#pragma GCC unroll 2
+          for (int g = 0; g < groups; ++g) sum[part][p][t][g] = start;
+        }
       }
 #pragma GCC unroll 8
       for (int j = 0; j < part_words; ++j) {
         const int word = part * part_words + j;
-        const words weights = product_codes<V, F>(s, i * (run / 4) + word);
+        words weights[groups];
+#pragma GCC unroll 2
+        for (int g = 0; g < groups; ++g) weights[g] = product_codes<V, F>(s[g], i * (run / 4) + word);
 #pragma GCC unroll 2
         for (int p = 0; p < Planes; ++p) {
 #pragma GCC unroll 8
           for (int t = 0; t < Tokens; ++t) {
-            sum[part][p][t] = V::template dot<kind.unsigned_bytes>(
-                sum[part][p][t], weights, V::broadcast(codes_[t] + p * panel_cols + r * run + 4 * word));
+            const words four = V::broadcast(codes_[t] + p * panel_cols + r * run + 4 * word);
+#pragma GCC unroll 2
+            for (int g = 0; g < groups; ++g)
+              sum[part][p][t][g] = V::template dot<kind.unsigned_bytes>(sum[part][p][t][g], weights[g], four);
           }
         }
       }
     }
 #pragma GCC unroll 8
     for (int t = 0; t < Tokens; ++t) {
+#pragma GCC unroll 2
+      for (int g = 0; g < groups; ++g) {
 #pragma GCC unroll 8
-      for (int part = 0; part < parts; ++part) {
-        ints total = sum[part][0][t];
-        if constexpr (Planes == 2) total = (total << 8) - total + sum[part][1][t];
-        f(part, t, total);
+        for (int part = 0; part < parts; ++part) {
+          ints total = sum[part][0][t][g];
+          if constexpr (Planes == 2) total = (total << 8) - total + sum[part][1][t][g];
+          f(part, t, g, total);
+        }
       }
     }
   }
 
   template <class S>
-  BQ_HD void add_run(const S& s, int i, int r) {
-    reals scales[parts], minimums[std::max(1, kind.minimums)], sums[Tokens][parts];
+  BQ_HD void add_run(const std::array<S, groups>& s, int i, int r) {
+    reals scales[groups][parts], minimums[groups][std::max(1, kind.minimums)], sums[Tokens][groups][parts];
+#pragma GCC unroll 2
+    for (int g = 0; g < groups; ++g) {
 #pragma GCC unroll 8
-    for (int part = 0; part < parts; ++part) scales[part] = group_scale<F>(s, parts * i + part);
+      for (int part = 0; part < parts; ++part) scales[g][part] = group_scale<F>(s[g], parts * i + part);
 #pragma GCC unroll 8
-    for (int m = 0; m < kind.minimums; ++m) minimums[m] = group_min<F>(s, kind.minimums * i + m);
-    sums_of_run(s, i, r, [&](int part, int t, ints total) { sums[t][part] = V::to_reals(total); });
-    reals* const y = powers ? panel_sum_ : y_;
+      for (int m = 0; m < kind.minimums; ++m) minimums[g][m] = group_min<F>(s[g], kind.minimums * i + m);
+    }
+    sums_of_run(s, i, r, [&](int part, int t, int g, ints total) { sums[t][g][part] = V::to_reals(total); });
 #pragma GCC unroll 8
     for (int t = 0; t < Tokens; ++t) {
-      y[t] = add_scaled<V>(*of_[t], r, sums[t], scales, y[t]);
+#pragma GCC unroll 2
+      for (int g = 0; g < groups; ++g) {
+        reals& y = (powers ? panel_sum_ : y_)[t][g];
+        y = add_scaled<V>(*of_[t], r, sums[t][g], scales[g], y);
 #pragma GCC unroll 8
-      for (int m = 0; m < kind.minimums; ++m) y[t] = V::fnma(minimums[m], reals(of_[t]->sum[m][r]), y[t]);
+        for (int m = 0; m < kind.minimums; ++m) y = V::fnma(minimums[g][m], reals(of_[t]->sum[m][r]), y);
+      }
     }
   }
 
   template <class S>
-  BQ_HD void add_wide_block(const S& s, int b) {
+  BQ_HD void add_wide_block(const std::array<S, groups>& s, int b) {
     if constexpr (kind.minimums > 0) {
-      const auto bytes = [&](int i, int) { return F::mins(s, i); };
-      const auto dmin = [&](int) { return F::dmin(s); };
+      const auto bytes = [&](int i, int g) { return F::mins(s[g], i); };
+      const auto dmin = [&](int g) { return F::dmin(s[g]); };
       const auto of = [&](int t) -> const prologue<kind, Planes>& { return *of_[t]; };
-      const auto y = [&](int t, int) -> reals& { return y_[t]; };
-      subtract_minimums<V, Planes, Tokens, 1>(bytes, dmin, of, b * block_runs, b * (wide_run / 16), y);
+      const auto y = [&](int t, int g) -> reals& { return y_[t][g]; };
+      subtract_minimums<V, Planes, Tokens, groups>(bytes, dmin, of, b * block_runs, b * (wide_run / 16), y);
     }
-    ints total[Tokens];
+    ints total[Tokens][groups];
 #pragma GCC unroll 8
-    for (int t = 0; t < Tokens; ++t) total[t] = ints(0);
+    for (int t = 0; t < Tokens; ++t) {
+#pragma GCC unroll 2
+      for (int g = 0; g < groups; ++g) total[t][g] = ints(0);
+    }
 #pragma GCC unroll 8
     for (int i = 0; i < block_runs; ++i) {
-      ints factors[parts];
+      ints factors[parts][groups];
       if constexpr (panel_traits<V, F>::folded) {
 #pragma GCC unroll 8
         for (int part = 0; part < parts; ++part) {
-          const int g = parts * i + part;
-          factors[part] = V::signed_byte_to_ints(F::scales(s, g / 4), g % 4);
+          const int scale = parts * i + part;
+#pragma GCC unroll 2
+          for (int g = 0; g < groups; ++g)
+            factors[part][g] = V::signed_byte_to_ints(F::scales(s[g], scale / 4), scale % 4);
         }
       }
-      sums_of_run(s, i, b * block_runs + i, [&](int part, int t, ints sum) {
-        if constexpr (panel_traits<V, F>::folded) sum = sum * factors[part];
-        total[t] = total[t] + sum;
+      sums_of_run(s, i, b * block_runs + i, [&](int part, int t, int g, ints sum) {
+        if constexpr (panel_traits<V, F>::folded) sum = sum * factors[part][g];
+        total[t][g] = total[t][g] + sum;
       });
     }
 #pragma GCC unroll 8
     for (int t = 0; t < Tokens; ++t) {
-      y_[t] = V::fma(V::to_reals(total[t]) * F::d(s, 0), reals(of_[t]->d[b * block_runs]), y_[t]);
+#pragma GCC unroll 2
+      for (int g = 0; g < groups; ++g)
+        y_[t][g] = V::fma(V::to_reals(total[t][g]) * F::d(s[g], 0), reals(of_[t]->d[b * block_runs]), y_[t][g]);
     }
   }
 
-  reals y_[Tokens], panel_sum_[Tokens];
+  reals y_[Tokens][groups], panel_sum_[Tokens][groups];
   const std::int8_t* codes_[Tokens];
   const prologue<kind, Planes>* of_[Tokens];
-  const unsigned char *next_, *ahead_ = nullptr;
+  const unsigned char *next_, *ahead_;
+  std::int64_t apart_;
 };
 
 // `count` rows at w times the tokens of x, Tokens at most: y [tokens, stride].
@@ -174,27 +216,40 @@ template <class V, coded_format F, int Tokens, int Planes>
 void matvec(const unsigned char* w, bool interleaved, std::int64_t row_bytes, std::int64_t count, const activations& x,
             const std::byte* prologues, float* y, std::int64_t stride) noexcept {
   const auto* of = reinterpret_cast<const prologue<in_planes(code_traits<V, F>::kind, Planes), Planes>*>(prologues);
-  constexpr int lanes = V::lanes, bytes = sizeof(typename F::block);
-  constexpr int stretch_bytes = panel_cols / F::block_size * bytes;
+  constexpr int lanes = V::lanes, bytes = sizeof(typename F::block), groups = matvec_groups<V, F, Tokens>;
+  constexpr int rows_together = groups * lanes, stretch_bytes = panel_cols / F::block_size * bytes;
+  constexpr int stretches_ahead = (prefetch_distance - 1) / (stretch_bytes * lanes) + 1;
   const std::int64_t apart = interleaved ? (row_bytes + 3) / 4 * 4 : row_bytes;
-  alignas(64) unsigned char buffer[(stretch_bytes + 3) / 4 * 4 * lanes];
-  // Of separate rows, the next ones in file order.
-  const unsigned char* ahead = w + (interleaved ? prefetch_distance : lanes * apart);
-  for (std::int64_t row = 0; row < count; row += lanes, ahead += lanes * apart) {
-    const std::int64_t here = std::min<std::int64_t>(lanes, count - row);
-    const unsigned char* rows[lanes];  // the last row stands in for those beyond it
-    for (std::int64_t i = 0; i < lanes; ++i) rows[i] = w + (row + (interleaved ? 0 : std::min(i, here - 1))) * apart;
-    matvec_lanes<V, F, Tokens, Planes> sums(ahead);
-    for (std::int64_t at = 0; at < row_bytes; at += stretch_bytes) {
+  const std::int64_t stretches = (row_bytes + stretch_bytes - 1) / stretch_bytes;
+  alignas(64) unsigned char buffer[groups][(stretch_bytes + 3) / 4 * 4 * lanes];
+  for (std::int64_t row = 0; row < count; row += rows_together) {
+    const std::int64_t here = std::min<std::int64_t>(rows_together, count - row);
+    const unsigned char* rows[rows_together];  // the last row stands in for those beyond it
+    for (std::int64_t i = 0; i < rows_together; ++i) {
+      const std::int64_t there = std::min(i, here - 1);
+      rows[i] = w + (row + (interleaved ? there / lanes * lanes : there)) * apart;
+    }
+    matvec_lanes<V, F, Tokens, Planes> sums;
+    constexpr std::int64_t stretch_of_group = stretch_bytes * lanes;
+    const unsigned char *now = w + row * apart, *then = now + rows_together * apart;
+    for (std::int64_t i = 0; i < stretches; ++i) {
+      const std::int64_t at = i * stretch_bytes, later = i + stretches_ahead;
       const int blocks = static_cast<int>(std::min<std::int64_t>(stretch_bytes, row_bytes - at) / bytes);
-      const unsigned char* words = words_of<V>(rows, interleaved, at, blocks * bytes, buffer);
-      sums.stretch(x, of, at / stretch_bytes, ahead + at * lanes);
+      group_words<groups> words;
+      for (int g = 0; g < groups; ++g)
+        words[g] = words_of<V>(rows + g * lanes, interleaved, at, blocks * bytes, buffer[g]);
+      if (!interleaved)  // the next rows in file order
+        sums.stretch(x, of, i, then + i * groups * stretch_of_group, stretch_of_group);
+      else if (later < stretches)
+        sums.stretch(x, of, i, now + later * stretch_of_group, lanes * apart);
+      else
+        sums.stretch(x, of, i, then + (later - stretches) * stretch_of_group, lanes * apart);
       for_blocks<V, F>(words, blocks, [&](const auto& s, int b) { sums.block(s, b); });
       sums.end_stretch();
     }
     for (int t = 0; t < Tokens && t < x.tokens; ++t) {
-      alignas(64) float lane[lanes];
-      V::store(lane, sums.y(t));
+      alignas(64) float lane[rows_together];
+      for (int g = 0; g < groups; ++g) V::store(lane + g * lanes, sums.y(t, g));
       std::copy_n(lane, here, y + t * stride + row);
     }
   }

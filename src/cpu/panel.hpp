@@ -13,6 +13,7 @@
 //   minimum        [blocks][strip rows]
 #pragma once
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <numeric>
 #include <utility>
@@ -191,27 +192,47 @@ BQ_HD void unpack_block(const S& s, int v, int b, panel<V>& out) {
   }
 }
 
-// f(source, b) for blocks [0, blocks) that lie one after the other in interleaved words.
-template <class V, coded_format F, class Each>
-BQ_HD void for_blocks(const unsigned char* words, int blocks, const Each& f) {
+// Where blocks of `Groups` groups of rows lie one after the other, in interleaved words; and the sources of one of
+// them.
+template <std::size_t Groups>
+using group_words = std::array<const unsigned char*, Groups>;
+
+template <class V, int Phase, std::size_t Groups>
+BQ_HD std::array<row_source<V, Phase>, Groups> sources_at(const group_words<Groups>& words, int offset) {
+  static_assert(Groups == 1 || Groups == 2);
+  if constexpr (Groups == 1)
+    return {row_source<V, Phase>(words[0] + offset)};
+  else
+    return {row_source<V, Phase>(words[0] + offset), row_source<V, Phase>(words[1] + offset)};
+}
+
+// f(sources, b) for blocks [0, blocks).
+template <class V, coded_format F, std::size_t Groups, class Each>
+BQ_HD void for_blocks(const group_words<Groups>& words, int blocks, const Each& f) {
   constexpr int bytes = sizeof(typename F::block), phases = 4 / std::gcd(bytes, 4);
-  const auto at = [&](int b) { return words + b * bytes / 4 * 4 * V::lanes; };
+  const auto at = [&](int b) { return b * bytes / 4 * 4 * V::lanes; };
   if constexpr (phases == 2 && F::block_size == 256) {
     // Words that are read several times are cheaper to shift once.
-    alignas(64) unsigned char aligned[(bytes + 2) * V::lanes];
+    alignas(64) unsigned char aligned[Groups][(bytes + 2) * V::lanes];
     for (int b = 0; b < blocks; ++b) {
-      if (b % 2 != 0) realign<V, bytes % 4, bytes>(at(b), aligned);
-      f(row_source<V, 0>(b % 2 != 0 ? aligned : at(b)), b);
+      group_words<Groups> here;
+      for (std::size_t g = 0; g < Groups; ++g) {
+        here[g] = words[g] + at(b);
+        if (b % 2 == 0) continue;
+        realign<V, bytes % 4, bytes>(here[g], aligned[g]);
+        here[g] = aligned[g];
+      }
+      f(sources_at<V, 0>(here, 0), b);
     }
   } else {
     for (int b = 0; b < blocks; b += phases) {
-      f(row_source<V, 0>(at(b)), b);
+      f(sources_at<V, 0>(words, at(b)), b);
       if constexpr (phases > 1) {
-        if (b + 1 < blocks) f(row_source<V, bytes % 4>(at(b + 1)), b + 1);
+        if (b + 1 < blocks) f(sources_at<V, bytes % 4>(words, at(b + 1)), b + 1);
       }
       if constexpr (phases > 2) {
-        if (b + 2 < blocks) f(row_source<V, 2 * bytes % 4>(at(b + 2)), b + 2);
-        if (b + 3 < blocks) f(row_source<V, 3 * bytes % 4>(at(b + 3)), b + 3);
+        if (b + 2 < blocks) f(sources_at<V, 2 * bytes % 4>(words, at(b + 2)), b + 2);
+        if (b + 3 < blocks) f(sources_at<V, 3 * bytes % 4>(words, at(b + 3)), b + 3);
       }
     }
   }
@@ -223,8 +244,8 @@ void unpack(const unsigned char* const* rows, bool interleaved, std::int64_t at,
   constexpr int bytes = sizeof(typename F::block);
   alignas(64) unsigned char buffer[(panel_cols / F::block_size * bytes + 3) / 4 * 4 * V::lanes];
   for (int v = 0; v < V::strip; ++v) {
-    const unsigned char* words = words_of<V>(rows + v * V::lanes, interleaved, at, blocks * bytes, buffer);
-    for_blocks<V, F>(words, blocks, [&](const auto& s, int b) { unpack_block<V, F>(s, v, b, out); });
+    const group_words<1> words{words_of<V>(rows + v * V::lanes, interleaved, at, blocks * bytes, buffer)};
+    for_blocks<V, F>(words, blocks, [&](const auto& s, int b) { unpack_block<V, F>(s[0], v, b, out); });
   }
 }
 

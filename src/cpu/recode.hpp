@@ -119,11 +119,11 @@ void recode(const unsigned char* const* rows, bool interleaved, std::int64_t at,
   constexpr int bytes = sizeof(typename F::block), wide_blocks = wide_run / F::block_size;
   alignas(64) unsigned char buffer[(panel_cols / F::block_size * bytes + 3) / 4 * 4 * V::lanes];
   for (int v = 0; v < V::strip; ++v) {
-    const unsigned char* words = words_of<V>(rows + v * V::lanes, interleaved, at, blocks * bytes, buffer);
+    const group_words<1> words{words_of<V>(rows + v * V::lanes, interleaved, at, blocks * bytes, buffer)};
     typename V::words largest[panel_cols / wide_run];
     for (auto& l : largest) l = typename V::words(0u);
     for_blocks<V, F>(words, blocks, [&](const auto& s, int b) {
-      largest[b / wide_blocks] = V::max(largest[b / wide_blocks], largest_weight<V, F>(s));
+      largest[b / wide_blocks] = V::max(largest[b / wide_blocks], largest_weight<V, F>(s[0]));
     });
     typename V::reals inverse[panel_cols / wide_run];
     for (int i = 0; i < panel_cols / wide_run; ++i) {
@@ -132,7 +132,7 @@ void recode(const unsigned char* const* rows, bool interleaved, std::int64_t at,
       inverse[i] = scale.inverse;
     }
     for_blocks<V, F>(words, blocks,
-                     [&](const auto& s, int b) { recode_block<V, F>(s, v, b, inverse[b / wide_blocks], out); });
+                     [&](const auto& s, int b) { recode_block<V, F>(s[0], v, b, inverse[b / wide_blocks], out); });
   }
 }
 
