@@ -6,6 +6,7 @@
 // rows are cut into pieces, so that few tokens fill the GPU too.
 #include <algorithm>
 
+#include "arch.cuh"
 #include "arguments.hpp"
 #include "check.hpp"
 #include "code_scale.cuh"
@@ -152,6 +153,7 @@ __device__ void store_bytes(const byte_matrix& to, int row, const float4 (&v)[Ke
 template <class Source, int Kept>
 __global__ void __launch_bounds__(most_threads)
     make_rows(const Source source, int cols, int piece, const __grid_constant__ row_outputs to) {
+  if (gridDim.x * gridDim.y <= prepared::most_row_tokens) launch_dependents();  // as prepare() does
   const activation_outputs& out = to.forms;
   const std::int64_t row = blockIdx.x;
   const int first = static_cast<int>(blockIdx.y) * piece, last = min(first + piece, cols);

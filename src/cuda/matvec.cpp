@@ -9,13 +9,26 @@ namespace bq::cuda {
 matvec_plan plan_matvec(const matvec_shape& shape, const product_device& device) {
   constexpr int most_stages = 8;
   const int places = device.multiprocessors * shape.places;
-  const int blocks = is_tall(shape.row_tiles, places) ? places : std::min(device.multiprocessors, shape.row_tiles);
-  const int block_tiles = (shape.row_tiles + blocks - 1) / blocks;
+  int blocks = is_tall(shape.row_tiles, places) ? places : std::min(device.multiprocessors, shape.row_tiles);
+  int block_tiles = (shape.row_tiles + blocks - 1) / blocks;
+  // Of few tokens, the last blocks get no rows (matvec.cuh). Where there are too few such blocks, all places are taken:
+  // then none comes beside another.
+  const bool spares = shape.tokens <= prepared::most_row_tokens;
+  if (spares && block_tiles >= 4 && (blocks - prepared::most_row_tokens) * block_tiles < shape.row_tiles) {
+    blocks = places;
+    block_tiles = (shape.row_tiles + blocks - 1) / blocks;
+  }
   const int sums = shape.tokens * token_stride * static_cast<int>(sizeof(float));  // of a tile and section
   const int most_sums = std::max(1, device.shared_bytes / 3 / sums);
 
-  matvec_plan plan{
-      .blocks = blocks, .warps = shape.warps, .stages = 0, .batch_tiles = 0, .batch_sections = 0, .shared_bytes = 0};
+  matvec_plan plan{.blocks = blocks,
+                   .warps = shape.warps,
+                   .least_tiles = spares ? block_tiles : shape.row_tiles / blocks,
+                   .longer_blocks = spares ? 0 : shape.row_tiles % blocks,
+                   .stages = 0,
+                   .batch_tiles = 0,
+                   .batch_sections = 0,
+                   .shared_bytes = 0};
   plan.batch_sections = std::clamp(most_sums, 1, shape.sections);
   plan.batch_tiles = std::clamp(most_sums / plan.batch_sections, 1, block_tiles);
   const int running = plan.batch_sections < shape.sections ? 1 : 0;

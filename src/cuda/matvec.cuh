@@ -6,6 +6,9 @@
 // complete; they then meet in shared memory, where they are added in the order of sections. Weights come through a ring
 // of each warp's own (tile_ring.cuh), which is filled before the kernel waits for its predecessor. Activations are read
 // where they are needed: units at the same time are of one section, so that they come from the first-level cache.
+//
+// Blocks are placed while the kernel that prepares a few tokens still has as many multiprocessors: the last of them
+// come beside others of this kernel, and have no rows, unless that makes ranges longer.
 #pragma once
 #include <algorithm>
 
@@ -64,6 +67,16 @@ struct matvec_walk {
   }
 };
 
+// For a block without rows, where others have so many tiles: it stays for about half of their time. The next kernel's
+// blocks would choose the empty multiprocessor first, and two of them share it.
+__device__ __forceinline__ void keep_place(int tiles) {
+  if constexpr (arch >= 90) {  // kernels overlap
+    constexpr int tile_clocks = 64;
+    wait_for_predecessors();
+    for (const long long end = clock64() + tiles * tile_clocks; clock64() < end;) __nanosleep(200);
+  }
+}
+
 // At most Tokens tokens: prepared::most_row_tokens, in rows, or 8 or 16 in groups.
 template <any_format F, int Tokens, int Warps, int Blocks>
 __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_constant__ matvec_call c) {
@@ -87,7 +100,7 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
   float* powers = partial + c.batch_tiles * c.batch_sections * partial_size;  // of tokens
   float* running = powers + most_kernel_tokens;
 
-  const auto range = [&](int block) { return block * c.block_tiles + min(block, c.longer_blocks); };
+  const auto range = [&](int block) { return min(block * c.least_tiles + min(block, c.longer_blocks), c.row_tiles); };
   matvec_walk now{.last = range(static_cast<int>(blockIdx.x) + 1),
                   .sections = (c.col_tiles + section_tiles - 1) / section_tiles,
                   .warps = warps,
@@ -96,7 +109,7 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
                   .col_tiles = c.col_tiles,
                   .tile = range(static_cast<int>(blockIdx.x)),
                   .section = 0};
-  if (now.at_end()) return;
+  if (now.at_end()) return keep_place(c.least_tiles * c.col_tiles);
   now.start_batch(warp);
   matvec_walk ahead = now;
 
@@ -222,7 +235,7 @@ template <any_format F, int Tokens, bool Tall>
 struct matvec_config {
   static constexpr bool large = tile<F>::bytes > 3200;  // formats with many words a lane, or floats
   static constexpr int blocks = Tokens <= 8 || Tall ? 2 : 1;
-  static constexpr int warps = blocks == 2 && large ? 8 : Tokens > 8 && Tall ? 12 : 16;
+  static constexpr int warps = blocks == 2 && large ? 8 : Tall ? 12 : 16;
 };
 
 template <any_format F, int Tokens, bool Tall = false>
@@ -241,8 +254,9 @@ void launch_matvec(const device_matrix::contents& w, const prepared& x, float* y
                          .x = x,
                          .y = y,
                          .rows = w.rows,
-                         .block_tiles = shape.row_tiles / plan.blocks,
-                         .longer_blocks = shape.row_tiles % plan.blocks,
+                         .row_tiles = shape.row_tiles,
+                         .least_tiles = plan.least_tiles,
+                         .longer_blocks = plan.longer_blocks,
                          .col_tiles = static_cast<int>(w.col_tiles),
                          .stages = plan.stages,
                          .batch_tiles = plan.batch_tiles,

@@ -8,6 +8,7 @@ namespace bq::cuda {
 // How one launch divides its work and the shared memory of a thread block.
 struct matvec_plan {
   int blocks, warps;
+  int least_tiles, longer_blocks;   // rows of tiles of a block, while there are any; blocks that have one more
   int stages;                       // of each warp's ring
   int batch_tiles, batch_sections;  // whose partial sums meet in shared memory at a time
   int shared_bytes;
@@ -32,8 +33,7 @@ struct matvec_call {
   prepared x;
   float* y;  // [tokens, rows]
   std::int64_t rows;
-  int block_tiles, longer_blocks;  // rows of tiles of a thread block, and how many have one more
-  int col_tiles;
+  int row_tiles, least_tiles, longer_blocks, col_tiles;
   int stages, batch_tiles, batch_sections;
 };
 

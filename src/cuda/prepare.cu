@@ -7,6 +7,7 @@
 #include "element.cuh"
 #include "fast.hpp"
 #include "launch.hpp"
+#include "matvec.hpp"
 #include "prepared.hpp"
 #include "row_factor.hpp"
 #include "thread_block.cuh"
@@ -42,9 +43,8 @@ __device__ inline void store_piece(const prepared& to, unsigned char* values, in
 template <class T>
 __global__ void __launch_bounds__(most_threads)
     prepare_token(const T* x, std::int64_t cols, const prepared to, unsigned char* values, float* factors) {
-  // The next kernel is not asked for before the end: its blocks would find this one's multiprocessors taken, and two of
-  // them share another.
   wait_for_predecessors();
+  if (gridDim.x <= prepared::most_row_tokens) launch_dependents();  // of more, products would miss the places
   const int n = blockIdx.x, end = to.stride - prepared::pair_cols, step = piece * static_cast<int>(blockDim.x);
   const int begin = piece * static_cast<int>(threadIdx.x);
   float v[kept][piece], rest[piece], top = 0;
@@ -122,8 +122,11 @@ void prepare(const void* x, element e, const activations& out, stream s) {
   if (out.tier == tier::fast) return prepare_fast(x, e, out, s);
   const prepared to = view(out);
   const int pieces = (to.stride - prepared::pair_cols) / piece;
+  // Few tokens: as many threads as have something to do. Many: as few as keep a token in registers, so that more tokens
+  // are there at a time.
+  const int threads = to.tokens <= most_kernel_tokens ? pieces : (pieces + 32 * kept - 1) / (32 * kept) * 32;
   const auto start = [&]<class T>(const T* typed) {
-    launch(launches_early(), prepare_token<T>, to.tokens, std::min(pieces, most_threads), 0, s, "prepare",
+    launch(launches_early(), prepare_token<T>, to.tokens, std::min(threads, most_threads), 0, s, "prepare",
            {out.tokens, out.cols}, typed, out.cols, to, const_cast<unsigned char*>(to.values),
            const_cast<float*>(to.factors));
   };

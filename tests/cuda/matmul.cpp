@@ -1,6 +1,9 @@
 // Products of few tokens on the GPU against f64 on the host (oracle.hpp), for every format, at odd shapes and with
 // activations up to 6e4. Batches of any size, repeated runs, graphs and chains of kernels that overlap give the same
 // bits.
+#include <cmath>
+
+#include "blockquant/cuda_ops.hpp"
 #include "oracle.hpp"
 #include "src/cuda/matvec.hpp"
 
@@ -111,41 +114,54 @@ TEST_CASE("activations in f16 and bf16 are those in f32") {
   CHECK(same_bits(y.read().data(), expected.data(), expected.size()));
 }
 
-TEST_CASE("a chain of products queued at once, or captured into a graph, equals one that waits after each") {
+TEST_CASE("a chain of kernels queued at once, or captured into a graph, equals one that waits after each") {
   if (device::missing()) return;
   bq::cuda::transfer mover;
-  const std::int64_t size = 2048, tokens = 2;
+  const std::int64_t size = 4096;
   const weights w = make_weights<bq::q4_K>(size, size, 11);
   const bq::cuda::device_matrix on_device = mover.upload({bq::type::q4_K, size, size, w.blocks});
-  const std::vector<float> start = make_activations(tokens, size);
-  const auto count = static_cast<std::size_t>(tokens * size);
-  const device::array<std::byte> memory(bq::cuda::activation_bytes(tokens, size));
-  const bq::cuda::activations ready{memory.get(), tokens, size};
-  const device::array<float> first(start), y(count);
-  cudaStream_t s = nullptr;
-  REQUIRE(cudaStreamCreate(&s) == cudaSuccess);
-  const auto chain = [&](bool wait) {
-    for (int i = 0; i < 12; ++i) {  // the outputs are the next activations, in the same memory
-      bq::cuda::prepare(i == 0 ? first.get() : y.get(), bq::cuda::element::f32, ready, s);
-      bq::cuda::matmul(on_device, ready, y.get(), s);
-      if (wait) REQUIRE(cudaStreamSynchronize(s) == cudaSuccess);
-    }
-  };
-  chain(true);
-  const std::vector<float> expected = y.read();
-  chain(false);
-  CHECK(same_bits(y.read().data(), expected.data(), count));
-  cudaGraph_t graph = nullptr;
-  cudaGraphExec_t ready_graph = nullptr;
-  REQUIRE(cudaStreamBeginCapture(s, cudaStreamCaptureModeGlobal) == cudaSuccess);
-  chain(false);
-  REQUIRE(cudaStreamEndCapture(s, &graph) == cudaSuccess);
-  REQUIRE(cudaGraphInstantiate(&ready_graph, graph, 0) == cudaSuccess);
-  for (int i = 0; i < 3; ++i) REQUIRE(cudaGraphLaunch(ready_graph, s) == cudaSuccess);
-  CHECK(same_bits(y.read().data(), expected.data(), count));
-  cudaGraphExecDestroy(ready_graph);
-  cudaGraphDestroy(graph);
-  cudaStreamDestroy(s);
+  const device::array<float> norm_weight(std::vector<float>(size, 1.0f));
+  for (const std::int64_t tokens : {1, 4, 5, 17}) {
+    CAPTURE(tokens);
+    const std::vector<float> start = make_activations(tokens, size);
+    const auto count = static_cast<std::size_t>(tokens * size);
+    const device::array<std::byte> memory(bq::cuda::activation_bytes(tokens, size));
+    const bq::cuda::activations ready{memory.get(), tokens, size};
+    const bq::cuda::activation_outputs prepared{.prepared = ready};
+    const device::array<float> first(start), y(count), z(count);
+    cudaStream_t s = nullptr;
+    REQUIRE(cudaStreamCreate(&s) == cudaSuccess);
+    const auto chain = [&](bool wait) {
+      const auto done = [&] {
+        if (wait) REQUIRE(cudaStreamSynchronize(s) == cudaSuccess);
+      };
+      for (int i = 0; i < 4; ++i) {  // all outputs are soon activations, in the same memory
+        bq::cuda::prepare(i == 0 ? first.get() : y.get(), bq::cuda::element::f32, ready, s), done();
+        bq::cuda::matmul(on_device, ready, y.get(), s), done();
+        bq::cuda::matmul(on_device, ready, z.get(), s), done();
+        bq::cuda::gated(bq::activation::silu, y.get(), z.get(), tokens, size, prepared, 0, s), done();
+        bq::cuda::matmul(on_device, ready, y.get(), s), done();
+        bq::cuda::rms_norm(y.get(), z.get(), norm_weight.get(), 1e-5f, tokens, size, prepared, s), done();
+        bq::cuda::matmul(on_device, ready, y.get(), s), done();
+      }
+    };
+    chain(true);
+    const std::vector<float> expected = y.read();
+    CHECK(std::all_of(expected.begin(), expected.end(), [](float v) { return std::isfinite(v); }));
+    chain(false);
+    CHECK(same_bits(y.read().data(), expected.data(), count));
+    cudaGraph_t graph = nullptr;
+    cudaGraphExec_t ready_graph = nullptr;
+    REQUIRE(cudaStreamBeginCapture(s, cudaStreamCaptureModeGlobal) == cudaSuccess);
+    chain(false);
+    REQUIRE(cudaStreamEndCapture(s, &graph) == cudaSuccess);
+    REQUIRE(cudaGraphInstantiate(&ready_graph, graph, 0) == cudaSuccess);
+    for (int i = 0; i < 3; ++i) REQUIRE(cudaGraphLaunch(ready_graph, s) == cudaSuccess);
+    CHECK(same_bits(y.read().data(), expected.data(), count));
+    cudaGraphExecDestroy(ready_graph);
+    cudaGraphDestroy(graph);
+    cudaStreamDestroy(s);
+  }
 }
 
 TEST_CASE("what is wrong with a product is said before the device is asked") {
