@@ -12,6 +12,7 @@
 #include "code_scale.cuh"
 #include "element.cuh"
 #include "fast.hpp"
+#include "matvec.hpp"
 #include "prepared.hpp"
 #include "row_factor.hpp"
 #include "src/activation_functions.hpp"
@@ -153,7 +154,7 @@ __device__ void store_bytes(const byte_matrix& to, int row, const float4 (&v)[Ke
 template <class Source, int Kept>
 __global__ void __launch_bounds__(most_threads)
     make_rows(const Source source, int cols, int piece, const __grid_constant__ row_outputs to) {
-  if (gridDim.x * gridDim.y <= prepared::most_row_tokens) launch_dependents();  // as prepare() does
+  if (leaves_places(gridDim.x * gridDim.y)) launch_dependents();
   const activation_outputs& out = to.forms;
   const std::int64_t row = blockIdx.x;
   const int first = static_cast<int>(blockIdx.y) * piece, last = min(first + piece, cols);

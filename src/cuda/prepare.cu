@@ -44,7 +44,7 @@ template <class T>
 __global__ void __launch_bounds__(most_threads)
     prepare_token(const T* x, std::int64_t cols, const prepared to, unsigned char* values, float* factors) {
   wait_for_predecessors();
-  if (gridDim.x <= prepared::most_row_tokens) launch_dependents();  // of more, products would miss the places
+  if (leaves_places(gridDim.x)) launch_dependents();
   const int n = blockIdx.x, end = to.stride - prepared::pair_cols, step = piece * static_cast<int>(blockDim.x);
   const int begin = piece * static_cast<int>(threadIdx.x);
   float v[kept][piece], rest[piece], top = 0;
