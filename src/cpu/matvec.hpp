@@ -7,7 +7,7 @@
 
 namespace bq::cpu {
 
-// How far ahead of interleaved weights prefetches run, at least.
+// How far ahead of interleaved weights prefetches run.
 inline constexpr int prefetch_distance = 8192;
 
 // Asks for the lines from p to `end`, and for those so far `apart` from them in other groups; returns the first beyond
@@ -218,32 +218,29 @@ void matvec(const unsigned char* w, bool interleaved, std::int64_t row_bytes, st
   const auto* of = reinterpret_cast<const prologue<in_planes(code_traits<V, F>::kind, Planes), Planes>*>(prologues);
   constexpr int lanes = V::lanes, bytes = sizeof(typename F::block), groups = matvec_groups<V, F, Tokens>;
   constexpr int rows_together = groups * lanes, stretch_bytes = panel_cols / F::block_size * bytes;
-  constexpr int stretches_ahead = (prefetch_distance - 1) / (stretch_bytes * lanes) + 1;
-  const std::int64_t apart = interleaved ? (row_bytes + 3) / 4 * 4 : row_bytes;
-  const std::int64_t stretches = (row_bytes + stretch_bytes - 1) / stretch_bytes;
+  const std::int64_t apart = interleaved ? (row_bytes + 3) / 4 * 4 : row_bytes, group_bytes = lanes * apart;
   alignas(64) unsigned char buffer[groups][(stretch_bytes + 3) / 4 * 4 * lanes];
+  // What is prefetched: of interleaved groups some way ahead, of separate rows the next ones in file order.
+  const unsigned char* ahead = interleaved ? w : w + groups * group_bytes;
+  std::int64_t offset = interleaved ? prefetch_distance : 0;
   for (std::int64_t row = 0; row < count; row += rows_together) {
     const std::int64_t here = std::min<std::int64_t>(rows_together, count - row);
-    const unsigned char* rows[rows_together];  // the last row stands in for those beyond it
-    for (std::int64_t i = 0; i < rows_together; ++i) {
-      const std::int64_t there = std::min(i, here - 1);
-      rows[i] = w + (row + (interleaved ? there / lanes * lanes : there)) * apart;
-    }
+    const unsigned char *rows[rows_together], *group[groups];  // the last row stands in for those beyond it
+    for (std::int64_t i = 0; !interleaved && i < rows_together; ++i)
+      rows[i] = w + (row + std::min(i, here - 1)) * apart;
+    for (std::int64_t g = 0; g < groups; ++g) group[g] = w + (row + (here > g * lanes ? g * lanes : 0)) * apart;
     matvec_lanes<V, F, Tokens, Planes> sums;
-    constexpr std::int64_t stretch_of_group = stretch_bytes * lanes;
-    const unsigned char *now = w + row * apart, *then = now + rows_together * apart;
-    for (std::int64_t i = 0; i < stretches; ++i) {
-      const std::int64_t at = i * stretch_bytes, later = i + stretches_ahead;
+    for (std::int64_t at = 0, panel = 0; at < row_bytes; at += stretch_bytes, ++panel) {
       const int blocks = static_cast<int>(std::min<std::int64_t>(stretch_bytes, row_bytes - at) / bytes);
       group_words<groups> words;
-      for (int g = 0; g < groups; ++g)
-        words[g] = words_of<V>(rows + g * lanes, interleaved, at, blocks * bytes, buffer[g]);
-      if (!interleaved)  // the next rows in file order
-        sums.stretch(x, of, i, then + i * groups * stretch_of_group, stretch_of_group);
-      else if (later < stretches)
-        sums.stretch(x, of, i, now + later * stretch_of_group, lanes * apart);
-      else
-        sums.stretch(x, of, i, then + (later - stretches) * stretch_of_group, lanes * apart);
+      for (int g = 0; g < groups; ++g) {
+        words[g] = interleaved ? group[g] + at * lanes : buffer[g];
+        if (!interleaved) interleave<V>(rows + g * lanes, at, blocks * bytes, buffer[g]);
+      }
+      for (; interleaved && offset >= group_bytes; offset -= group_bytes) ahead += groups * group_bytes;
+      sums.stretch(x, of, panel, ahead + offset, interleaved ? group_bytes : stretch_bytes * lanes);
+      const std::int64_t left = group_bytes - at * lanes;
+      offset += (interleaved ? 1 : groups) * std::min<std::int64_t>(stretch_bytes * lanes, left);
       for_blocks<V, F>(words, blocks, [&](const auto& s, int b) { sums.block(s, b); });
       sums.end_stretch();
     }
