@@ -220,9 +220,13 @@ void matvec(const unsigned char* w, bool interleaved, std::int64_t row_bytes, st
   constexpr int rows_together = groups * lanes, stretch_bytes = panel_cols / F::block_size * bytes;
   const std::int64_t apart = interleaved ? (row_bytes + 3) / 4 * 4 : row_bytes, group_bytes = lanes * apart;
   alignas(64) unsigned char buffer[groups][(stretch_bytes + 3) / 4 * 4 * lanes];
-  // What is prefetched: of interleaved groups some way ahead, of separate rows the next ones in file order.
+  // What is prefetched: of interleaved groups some way ahead, of several whole stretches, which do not cross into the
+  // next group; of separate rows the next ones in file order.
+  constexpr std::int64_t stretch = stretch_bytes * lanes;
+  constexpr std::int64_t distance =
+      groups == 1 ? prefetch_distance : (prefetch_distance + stretch - 1) / stretch * stretch;
   const unsigned char* ahead = interleaved ? w : w + groups * group_bytes;
-  std::int64_t offset = interleaved ? prefetch_distance : 0;
+  std::int64_t offset = interleaved ? distance : 0;
   for (std::int64_t row = 0; row < count; row += rows_together) {
     const std::int64_t here = std::min<std::int64_t>(rows_together, count - row);
     const unsigned char *rows[rows_together], *group[groups];  // the last row stands in for those beyond it
@@ -238,9 +242,9 @@ void matvec(const unsigned char* w, bool interleaved, std::int64_t row_bytes, st
         if (!interleaved) interleave<V>(rows + g * lanes, at, blocks * bytes, buffer[g]);
       }
       for (; interleaved && offset >= group_bytes; offset -= group_bytes) ahead += groups * group_bytes;
-      sums.stretch(x, of, panel, ahead + offset, interleaved ? group_bytes : stretch_bytes * lanes);
+      sums.stretch(x, of, panel, ahead + offset, interleaved ? group_bytes : stretch);
       const std::int64_t left = group_bytes - at * lanes;
-      offset += (interleaved ? 1 : groups) * std::min<std::int64_t>(stretch_bytes * lanes, left);
+      offset += (interleaved ? 1 : groups) * std::min(stretch, left);
       for_blocks<V, F>(words, blocks, [&](const auto& s, int b) { sums.block(s, b); });
       sums.end_stretch();
     }
