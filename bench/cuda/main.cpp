@@ -8,13 +8,12 @@
 #include <cmath>
 #include <cstdio>
 #include <map>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "blockquant/cuda.hpp"
-#include "blockquant/quantize.hpp"
 #include "library.hpp"
+#include "sample.hpp"
 #include "timing.hpp"
 
 namespace {
@@ -23,45 +22,10 @@ struct shape {
   std::int64_t rows, cols;
 };
 
-constexpr std::int64_t distinct_rows = 128, most_checked = 64;
+constexpr std::int64_t most_checked = 64;
 constexpr std::uint64_t rotated_bytes = std::uint64_t{200} << 20;
 
-// Rows of quantised normal weights: `distinct_rows` of them, again and again.
-struct sample {
-  bq::type id;
-  std::int64_t cols;
-  std::vector<std::byte> blocks;
-  std::vector<float> decoded;
-
-  sample(bq::type type, std::int64_t columns, bq::executor& threads) : id(type), cols(columns) {
-    std::mt19937 random(1);
-    std::normal_distribution<float> normal(0.0f, 0.02f);
-    decoded.resize(static_cast<std::size_t>(distinct_rows * cols));
-    for (float& w : decoded) w = normal(random);
-    blocks.resize(static_cast<std::size_t>(distinct_rows) * bq::row_bytes(id, cols));
-    bq::quantize(id, decoded, distinct_rows, cols, blocks, {.threads = &threads});
-    bq::dequantize(id, blocks, distinct_rows, cols, decoded);
-  }
-  std::vector<std::byte> matrix_of(std::int64_t rows) const {
-    const std::uint64_t size = bq::row_bytes(id, cols);
-    std::vector<std::byte> out(static_cast<std::size_t>(rows) * size);
-    for (std::int64_t row = 0; row < rows; ++row) {
-      const auto from =
-          blocks.begin() + static_cast<std::ptrdiff_t>(static_cast<std::uint64_t>(row % distinct_rows) * size);
-      std::copy(from, from + static_cast<std::ptrdiff_t>(size),
-                out.begin() + static_cast<std::ptrdiff_t>(static_cast<std::uint64_t>(row) * size));
-    }
-    return out;
-  }
-};
-
-std::vector<float> random_activations(std::int64_t tokens, std::int64_t cols) {
-  std::mt19937 random(2);
-  std::normal_distribution<float> normal;
-  std::vector<float> x(static_cast<std::size_t>(tokens * cols));
-  for (float& a : x) a = normal(random);
-  return x;
-}
+using bench::distinct_rows, bench::random_activations, bench::sample;
 
 // At most most_checked of n, the first and the last among them.
 struct sampled {

@@ -229,18 +229,15 @@ void matvec(const unsigned char* w, bool interleaved, std::int64_t row_bytes, st
   std::int64_t offset = interleaved ? distance : 0;
   for (std::int64_t row = 0; row < count; row += rows_together) {
     const std::int64_t here = std::min<std::int64_t>(rows_together, count - row);
-    const unsigned char *rows[rows_together], *group[groups];  // the last row stands in for those beyond it
-    for (std::int64_t i = 0; !interleaved && i < rows_together; ++i)
-      rows[i] = w + (row + std::min(i, here - 1)) * apart;
-    for (std::int64_t g = 0; g < groups; ++g) group[g] = w + (row + (here > g * lanes ? g * lanes : 0)) * apart;
+    const unsigned char* rows[rows_together];  // or groups; the last row, or the first group, stands in for others
+    for (std::int64_t i = 0; i < rows_together; i += interleaved ? lanes : 1)
+      rows[i] = w + (row + (i < here ? i : interleaved ? 0 : here - 1)) * apart;
     matvec_lanes<V, F, Tokens, Planes> sums;
     for (std::int64_t at = 0, panel = 0; at < row_bytes; at += stretch_bytes, ++panel) {
       const int blocks = static_cast<int>(std::min<std::int64_t>(stretch_bytes, row_bytes - at) / bytes);
       group_words<groups> words;
-      for (int g = 0; g < groups; ++g) {
-        words[g] = interleaved ? group[g] + at * lanes : buffer[g];
-        if (!interleaved) interleave<V>(rows + g * lanes, at, blocks * bytes, buffer[g]);
-      }
+      for (int g = 0; g < groups; ++g)
+        words[g] = words_of<V>(rows + g * lanes, interleaved, at, blocks * bytes, buffer[g]);
       for (; interleaved && offset >= group_bytes; offset -= group_bytes) ahead += groups * group_bytes;
       sums.stretch(x, of, panel, ahead + offset, interleaved ? group_bytes : stretch);
       const std::int64_t left = group_bytes - at * lanes;
