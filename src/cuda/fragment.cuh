@@ -41,13 +41,12 @@ struct fragments {
   static constexpr int pair_bytes = is_e2m1<F> ? 2 : 4, piece_groups = 16 / pair_bytes;
   static constexpr int staged_bytes = tile_rows * groups * pair_bytes;
 
-  // f0, f1: the factors f of rows lane / 4 and lane / 4 + 8.
-  __device__ __forceinline__ static void stage(const unsigned char* tile_bytes, int lane, float f0, float f1,
+  // f: the factor of row lane % 16.
+  __device__ __forceinline__ static void stage(const unsigned char* tile_bytes, int lane, float f,
                                                unsigned char* staged) {
     if constexpr (groups > 0) {
       constexpr int share = groups > 1 ? groups / 2 : 1;  // of each lane: half of one row's groups
-      const int row = lane % tile_rows, first = lane / tile_rows * share, owner = row % 8 * 4;
-      const float low = __shfl_sync(~0u, f0, owner), high = __shfl_sync(~0u, f1, owner), f = row < 8 ? low : high;
+      const int row = lane % tile_rows, first = lane / tile_rows * share;
       if (first >= groups) return;
       static_assert(!has_min<F> || code_zero<F> == 0);
       std::uint32_t pairs[share * pair_bytes / 4];
@@ -83,7 +82,7 @@ struct fragments {
     }
   }
 
-  // Begins with a staged tile.
+  // Begins with a staged tile. f0, f1: the factors of rows lane / 4 and lane / 4 + 8, of formats without codes.
   __device__ __forceinline__ void open(const unsigned char* tile_bytes, const unsigned char* staged, int lane, float f0,
                                        float f1) {
     if constexpr (coded_format<F>) words_.load(tile_bytes, lane);

@@ -36,7 +36,7 @@ matvec_plan plan_matvec(const matvec_shape& shape, const product_device& device)
       plan.batch_tiles * sums * (plan.batch_sections + running) + most_kernel_tokens * static_cast<int>(sizeof(float));
   for (; plan.warps > 0; --plan.warps) {
     const int left = device.shared_bytes - batch - plan.warps * shape.staged_bytes;
-    const int stage = plan.warps * (shape.stage_bytes + static_cast<int>(sizeof(std::uint64_t)));
+    const int stage = plan.warps * shape.stage_bytes;
     plan.stages = std::min(most_stages, left / stage);
     if (plan.stages < 1 || (plan.stages < 2 && plan.warps > 2)) continue;
     plan.shared_bytes = batch + plan.warps * shape.staged_bytes + plan.stages * stage;

@@ -20,9 +20,8 @@
 namespace bq::cuda {
 
 inline constexpr int factor_bytes = tile_rows * static_cast<int>(sizeof(float));
-// Whole cache lines: bulk copies to elsewhere are slower.
 template <any_format F>
-inline constexpr int matvec_stage_bytes = (tile<F>::bytes + factor_bytes + 127) / 128 * 128;
+using matvec_ring = tile_ring<tile<F>::bytes + factor_bytes>;
 
 __device__ __forceinline__ float reciprocal_of_power(float f) {
   return __uint_as_float(0x7f000000u - __float_as_uint(f));
@@ -81,7 +80,7 @@ __device__ __forceinline__ void keep_place(int tiles) {
 template <any_format F, int Tokens, int Warps, int Blocks>
 __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_constant__ matvec_call c) {
   extern __shared__ uint4 shared_memory[];
-  constexpr int N = (Tokens + 7) / 8, stage_bytes = matvec_stage_bytes<F>;  // N groups of 8 tokens
+  constexpr int N = (Tokens + 7) / 8, stage_bytes = matvec_ring<F>::stage_bytes;  // N groups of 8 tokens
   constexpr int lookahead = (Warps * Blocks > 16 ? 4 : 8) / N;  // pairs of steps whose activations are loaded ahead
   // Words of a pair of steps, four activations of either, from each to the next.
   constexpr int pair_words = Tokens > prepared::most_row_tokens ? 4 * prepared::group_tokens : 4;
@@ -93,9 +92,7 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
   auto* rings = reinterpret_cast<unsigned char*>(shared_memory);
   unsigned char* ring_memory = rings + warp * c.stages * stage_bytes;
   unsigned char* staged = rings + warps * c.stages * stage_bytes + warp * fragments<F>::staged_bytes;
-  auto* barriers =
-      reinterpret_cast<std::uint64_t*>(rings + warps * (c.stages * stage_bytes + fragments<F>::staged_bytes));
-  auto* partial = reinterpret_cast<float*>(barriers + warps * c.stages);
+  auto* partial = reinterpret_cast<float*>(rings + warps * (c.stages * stage_bytes + fragments<F>::staged_bytes));
   const int tokens = c.x.tokens, partial_size = tokens * token_stride;
   float* powers = partial + c.batch_tiles * c.batch_sections * partial_size;  // of tokens
   float* running = powers + most_kernel_tokens;
@@ -114,7 +111,7 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
   matvec_walk ahead = now;
 
   // A unit's first piece brings the factors of its rows along.
-  tile_ring<> ring(ring_memory, barriers + warp * c.stages, c.stages, stage_bytes, lane);
+  matvec_ring<F> ring(ring_memory, c.stages, lane);
   const unsigned char* source = nullptr;
   int slices = 0;  // that the unit ahead still has
   const auto request = [&] {
@@ -137,13 +134,19 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
     if (--slices == 0) ahead.next_unit();
   };
 #pragma unroll 1
-  while (!ahead.at_end() && ring.has_room()) request();
+  for (int i = 0; i < c.stages && !ahead.at_end(); ++i) {
+    request();
+    ring.next();
+  }
+  ring.rewind();
 
   const int token = lane / 4, quad = lane % 4;
   const unsigned char* x_of[N];  // the lane's activations; lanes without a token compute another's once more
 #pragma unroll
   for (int j = 0; j < N; ++j) {
-    x_of[j] = c.x.values + c.x.position(min(8 * j + token, tokens - 1), 4 * quad);
+    prepared own = c.x;  // whose order the compiler knows
+    own.in = Tokens > prepared::most_row_tokens ? prepared::order::groups : prepared::order::rows;
+    x_of[j] = own.values + own.position(min(8 * j + token, tokens - 1), 4 * quad);
   }
   wait_for_predecessors();
   if (threadIdx.x < tokens) copy_async<4>(powers + threadIdx.x, c.x.factors + threadIdx.x, true);
@@ -163,19 +166,15 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
 #pragma unroll
         for (int j = 0; j < N; ++j) b[i][j] = x[j][pair_words * i];
       }
-      float sum[N][4] = {}, factor[2] = {};
+      float sum[N][4] = {}, factor = 1;  // of row lane % 16
+      const auto factor_of = [&](int row) { return __shfl_sync(~0u, factor, row); };
       for (bool fresh = true; now.slice < now.slice_end; ++now.slice, fresh = false) {
-        const unsigned char* weights = ring_memory + ring.wait();
-        __syncwarp();
-        if (fresh) {
-          const auto* f = reinterpret_cast<const float*>(weights + tile<F>::bytes) + token;
-          factor[0] = f[0];
-          factor[1] = f[8];
-        }
-        fragments<F>::stage(weights, lane, factor[0], factor[1], staged);
+        const unsigned char* weights = ring.wait();
+        if (fresh) factor = reinterpret_cast<const float*>(weights + tile<F>::bytes)[lane % tile_rows];
+        fragments<F>::stage(weights, lane, factor, staged);
         __syncwarp();
         fragments<F> operand;
-        operand.open(weights, staged, lane, factor[0], factor[1]);
+        operand.open(weights, staged, lane, float_format<F> ? factor_of(token) : 1, float_format<F> ? factor_of(token + 8) : 1);
         for_each_step([&]<int Step>(std::integral_constant<int, Step>) {
           constexpr int slot = Step / 2 % lookahead;
           std::uint32_t a[4];
@@ -191,16 +190,18 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
         });
 #pragma unroll
         for (int j = 0; j < N; ++j) x[j] += tile_words;
-        ring.release();
+        __syncwarp();
         if (!ahead.at_end()) request();
+        ring.next();
       }
       // The factors are powers of two: taken back before the sections meet or after, the bits are the same.
+      const float undo[2] = {reciprocal_of_power(factor_of(token)), reciprocal_of_power(factor_of(token + 8))};
       float* to = partial + (now.unit_tile * c.batch_sections + now.unit_section) * partial_size + token;
 #pragma unroll
       for (int i = 0; i < 4 * N; ++i) {
         const int n = i / 4 * 8 + 2 * quad + i % 2, half = i % 4 / 2;
         if (n < tokens) {
-          to[n * token_stride + half * 8] = sum[i / 4][i % 4] * 0x1p24f * reciprocal_of_power(factor[half]);
+          to[n * token_stride + half * 8] = sum[i / 4][i % 4] * 0x1p24f * undo[half];
         }
       }
     }
@@ -241,7 +242,7 @@ struct matvec_config {
 template <any_format F, int Tokens, bool Tall = false>
 void launch_matvec(const device_matrix::contents& w, const prepared& x, float* y, stream s) {
   using config = matvec_config<F, Tokens, Tall>;
-  const matvec_shape shape{.stage_bytes = matvec_stage_bytes<F>,
+  const matvec_shape shape{.stage_bytes = matvec_ring<F>::stage_bytes,
                            .staged_bytes = fragments<F>::staged_bytes,
                            .warps = config::warps,
                            .places = config::blocks,

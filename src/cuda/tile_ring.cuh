@@ -1,27 +1,28 @@
 // A warp's ring of pieces of weights in shared memory, filled while the warp computes: by the bulk copy engine from
 // compute capability 9.0 on, by asynchronous copies of 16 bytes a lane on 8.x, else by plain copies.
 //
-// Pieces are consumed in the order in which they were requested; `stages` of them are on their way or in use. Stage i
-// of the ring has a barrier whose phase flips each time it is full.
+// Pieces are consumed in the order in which they were requested; each stage of the ring holds one, behind it a barrier
+// whose phase flips each time the stage is full. Once all stages were requested, the next piece goes where the oldest
+// one was.
 #pragma once
 #include "arch.cuh"
 
 namespace bq::cuda {
 
-template <int Arch = arch>
+// Bytes: of a stage's piece at most, a multiple of 16.
+template <int Bytes, int Arch = arch>
 class tile_ring {
  public:
-  // memory: stages * stage_bytes, aligned to 16; barriers: stages. Both belong to this warp alone.
-  __device__ __forceinline__ tile_ring(unsigned char* memory, std::uint64_t* barriers, int stages, int stage_bytes,
-                                       int lane)
-      : memory_(address_of(memory)),
-        barriers_(address_of(barriers)),
-        stages_(stages),
-        bytes_(stage_bytes),
-        lane_(lane) {
+  // Whole cache lines: bulk copies to elsewhere are slower.
+  static constexpr int stage_bytes = (Bytes + static_cast<int>(sizeof(std::uint64_t)) + 127) / 128 * 128;
+
+  // memory: stages * stage_bytes, aligned to 16, of this warp alone.
+  __device__ __forceinline__ tile_ring(unsigned char* memory, int stages, int lane)
+      : memory_(memory), end_(stages * stage_bytes), lane_(lane) {
     if constexpr (Arch >= 80) {
       if (lane < stages) {
-        asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(barriers_ + 8 * lane), "r"(Arch >= 90 ? 1 : 32));
+        asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(address(lane * stage_bytes + Bytes)),
+                     "r"(Arch >= 90 ? 1 : 32));
       }
       if constexpr (Arch >= 90) asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
     }
@@ -31,26 +32,22 @@ class tile_ring {
     __syncwarp();
   }
 
-  // Whether another piece can be requested now.
-  __device__ __forceinline__ bool has_room() const { return requested_ - taken_ < stages_; }
-
-  // begin(bytes), then copies of `bytes` in all to offsets in the stage, then end(). Multiples of 16 bytes.
+  // begin(bytes), then copies of `bytes` in all to offsets in this stage, then end(). Multiples of 16 bytes.
   __device__ __forceinline__ void begin(int bytes) {
     if constexpr (Arch >= 90) {
       if (elected()) {
-        asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(barriers_ + 8 * put_), "r"(bytes)
-                     : "memory");
+        asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(barrier()), "r"(bytes) : "memory");
       }
     }
   }
   __device__ __forceinline__ void copy(int offset, const unsigned char* from, int bytes) {
-    const std::uint32_t to = memory_ + put_ * bytes_ + offset;
+    const std::uint32_t to = address(at_ + offset);
     if constexpr (Arch >= 90) {
       if (elected()) {
         asm volatile(
             "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], "
             "%4;" ::"r"(to),
-            "l"(from), "r"(bytes), "r"(barriers_ + 8 * put_), "l"(policy_)
+            "l"(from), "r"(bytes), "r"(barrier()), "l"(policy_)
             : "memory");
       }
     } else {
@@ -67,44 +64,43 @@ class tile_ring {
   }
   __device__ __forceinline__ void end() {
     if constexpr (Arch >= 80 && Arch < 90) {
-      asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(barriers_ + 8 * put_) : "memory");
+      asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(barrier()) : "memory");
     }
-    ++requested_;
-    if (++put_ == stages_) put_ = 0;
   }
 
-  // Waits for the oldest piece that was not released; the offset of its stage in the memory.
-  __device__ __forceinline__ int wait() const {
+  // Waits for this stage's piece.
+  __device__ __forceinline__ const unsigned char* wait() const {
     if constexpr (Arch >= 80) {
-      const std::uint32_t barrier = barriers_ + 8 * get_;
       std::uint32_t full = 0;
       while (!full) {
         if constexpr (Arch >= 90) {
           asm volatile("{\n .reg .pred p;\n mbarrier.try_wait.parity.shared.b64 p, [%1], %2;\n selp.u32 %0, 1, 0, p;\n}"
                        : "=r"(full)
-                       : "r"(barrier), "r"(phase_)
+                       : "r"(barrier()), "r"(phase_)
                        : "memory");
         } else {
           asm volatile(
               "{\n .reg .pred p;\n mbarrier.test_wait.parity.shared.b64 p, [%1], %2;\n selp.u32 %0, 1, 0, p;\n}"
               : "=r"(full)
-              : "r"(barrier), "r"(phase_)
+              : "r"(barrier()), "r"(phase_)
               : "memory");
         }
       }
-    } else {
-      __syncwarp();
     }
-    return get_ * bytes_;
-  }
-  // Gives the oldest piece's stage back; no lane reads it any more.
-  __device__ __forceinline__ void release() {
     __syncwarp();
-    ++taken_;
-    if (++get_ == stages_) {
-      get_ = 0;
+    return memory_ + at_;
+  }
+  // Goes to the next stage; what comes after the last is the first one again.
+  __device__ __forceinline__ void next() {
+    at_ += stage_bytes;
+    if (at_ == end_) {
+      at_ = 0;
       phase_ ^= 1;
     }
+  }
+  __device__ __forceinline__ void rewind() {  // to the first piece
+    at_ = 0;
+    phase_ = 0;
   }
 
  private:
@@ -115,14 +111,13 @@ class tile_ring {
     asm volatile("{\n .reg .pred p;\n elect.sync _|p, 0xffffffff;\n selp.u32 %0, 1, 0, p;\n}" : "=r"(here));
     return here != 0;
   }
-  template <class T>
-  __device__ __forceinline__ static std::uint32_t address_of(T* p) {
-    return static_cast<std::uint32_t>(__cvta_generic_to_shared(p));
+  __device__ __forceinline__ std::uint32_t address(int offset) const {
+    return static_cast<std::uint32_t>(__cvta_generic_to_shared(memory_)) + offset;
   }
+  __device__ __forceinline__ std::uint32_t barrier() const { return address(at_ + Bytes); }
 
-  std::uint32_t memory_, barriers_;
-  int stages_, bytes_, lane_;
-  int put_ = 0, get_ = 0, requested_ = 0, taken_ = 0;
+  unsigned char* memory_;
+  int end_, lane_, at_ = 0;
   std::uint32_t phase_ = 0;
   std::uint64_t policy_ = 0;
 };

@@ -190,19 +190,17 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
       ring_place place;
       for (int t = first; t < count; t += clusters) {
         const int at = row_tile_of(wide_tile(c, t), g);
-        float f[4][2];
+        float f[4];
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
-          const float* from = c.factors + (at + i) * tile_rows + lane / 4;
-          f[i][0] = at + i < c.row_tiles ? from[0] : 1.0f;
-          f[i][1] = at + i < c.row_tiles ? from[8] : 1.0f;
+          f[i] = at + i < c.row_tiles ? c.factors[(at + i) * tile_rows + lane % tile_rows] : 1.0f;
         }
         for (int left = slices; left > 0; --left) {
           const int i = g * P::items + place.at;
           barrier_wait(full_a + 8 * i, place.parity);
 #pragma unroll
           for (int k = 0; k < 4; ++k) {
-            fragments<F>::stage(shared + P::items_at + i * P::item_bytes + k * tile<F>::bytes, lane, f[k][0], f[k][1],
+            fragments<F>::stage(shared + P::items_at + i * P::item_bytes + k * tile<F>::bytes, lane, f[k],
                                 shared + P::staged_at + i * P::item_staged_bytes + k * P::staged_bytes);
           }
           barrier_arrive(ready_a + 8 * i);
