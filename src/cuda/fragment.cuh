@@ -197,7 +197,7 @@ struct fragments {
 #pragma unroll
       for (int two = 0; two < 2; ++two) {
         const auto above_1024 = [&](std::uint32_t bytes) {
-          return half2_of(__byte_perm(bytes, 0x64646464u, two ? 0x4342 : 0x4140));
+          return half2_of(__byte_perm(0x64646464u, bytes, two ? 0x0706 : 0x0504));
         };
         __half2 scale = __hmul2(__hadd2(above_1024(scales), __float2half2_rn(-1024.0f - 128.0f)), d);
         __half2 bias;

@@ -7,7 +7,6 @@
 namespace bq::cuda {
 
 matvec_plan plan_matvec(const matvec_shape& shape, const product_device& device) {
-  constexpr int most_stages = 8;
   const int places = device.multiprocessors * shape.places;
   int blocks = is_tall(shape.row_tiles, places) ? places : std::min(device.multiprocessors, shape.row_tiles);
   int block_tiles = (shape.row_tiles + blocks - 1) / blocks;
@@ -26,20 +25,31 @@ matvec_plan plan_matvec(const matvec_shape& shape, const product_device& device)
                    .least_tiles = spares ? block_tiles : shape.row_tiles / blocks,
                    .longer_blocks = spares ? 0 : shape.row_tiles % blocks,
                    .stages = 0,
+                   .sections = (shape.col_tiles + section_tiles - 1) / section_tiles,
                    .batch_tiles = 0,
                    .batch_sections = 0,
+                   .share = 0,
                    .shared_bytes = 0};
-  plan.batch_sections = std::clamp(most_sums, 1, shape.sections);
-  plan.batch_tiles = std::clamp(most_sums / plan.batch_sections, 1, block_tiles);
-  const int running = plan.batch_sections < shape.sections ? 1 : 0;
-  const int batch =
-      plan.batch_tiles * sums * (plan.batch_sections + running) + most_kernel_tokens * static_cast<int>(sizeof(float));
   for (; plan.warps > 0; --plan.warps) {
-    const int left = device.shared_bytes - batch - plan.warps * shape.staged_bytes;
+    const int most_units = std::min(most_sums, (matvec_notes::most_runs - 2) * plan.warps);
+    plan.batch_sections = std::clamp(most_units, 1, plan.sections);
+    plan.batch_tiles = std::clamp(most_units / plan.batch_sections, 1, block_tiles);
+    const int running = plan.batch_sections < plan.sections ? 1 : 0;
+    const int batch = plan.batch_tiles * sums * (plan.batch_sections + running) +
+                      most_kernel_tokens * static_cast<int>(sizeof(float));
+    const int fixed = batch + plan.warps * (shape.staged_bytes + static_cast<int>(sizeof(matvec_notes)));
+    const int left = device.shared_bytes - fixed;
     const int stage = plan.warps * shape.stage_bytes;
-    plan.stages = std::min(most_stages, left / stage);
+    plan.stages = std::min(matvec_notes::most_stages, left / stage);
     if (plan.stages < 1 || (plan.stages < 2 && plan.warps > 2)) continue;
-    plan.shared_bytes = batch + plan.warps * shape.staged_bytes + plan.stages * stage;
+    // Warps with equal shares read all of the activations at a time, which should fit the first-level cache.
+    constexpr int most_activations = 16 << 10;
+    const int share = (plan.batch_tiles * shape.col_tiles + plan.warps - 1) / plan.warps;
+    if (shape.tokens * shape.col_tiles * tile_cols <= most_activations && plan.batch_sections == plan.sections &&
+        share > section_tiles) {
+      plan.share = share;
+    }
+    plan.shared_bytes = fixed + plan.stages * stage;
     return plan;
   }
   throw error({.code = errc::device,

@@ -5,7 +5,11 @@
 // 1024 columns: a warp's unit is one row of tiles x one section, whose sums never leave its registers before they are
 // complete; they then meet in shared memory, where they are added in the order of sections. Weights come through a ring
 // of each warp's own (tile_ring.cuh), which is filled before the kernel waits for its predecessor. Activations are read
-// where they are needed: units at the same time are of one section, so that they come from the first-level cache.
+// where they are needed: units at the same time are of one section, so that they come from the first-level cache. Where
+// the cache holds all of them, every warp gets as many pieces as another instead: then two may share a unit.
+//
+// What a warp does next is worked out before its predecessor ends, and lies in shared memory: the compiler would find
+// it again after, one integer division after the other.
 //
 // Blocks are placed while the kernel that prepares a few tokens still has as many multiprocessors: the last of them
 // come beside others of this kernel, and have no rows, unless that makes ranges longer.
@@ -19,52 +23,83 @@
 
 namespace bq::cuda {
 
-inline constexpr int factor_bytes = tile_rows * static_cast<int>(sizeof(float));
 template <any_format F>
-using matvec_ring = tile_ring<tile<F>::bytes + factor_bytes>;
+using matvec_ring = tile_ring<tile<F>::bytes>;
 
 __device__ __forceinline__ float reciprocal_of_power(float f) {
   return __uint_as_float(0x7f000000u - __float_as_uint(f));
 }
 
-// The pieces of weights of one warp, in order: of each batch, of each of its units, every slice of 256 columns.
-struct matvec_walk {
-  int last, sections, warps, batch_tiles, batch_sections, col_tiles;  // what does not change
-  int tile, section;                                                  // where the batch begins
-  int tiles_here, sections_here;                                      // of the batch
-  int unit_tile, unit_section, slice, slice_end;                      // of the unit, in the batch
+// Pieces of one row of tiles and one section that follow one another.
+struct matvec_run : matvec_notes::run {
+  static constexpr int opens = 1, closes = 2;
+  __device__ __forceinline__ int row() const { return packed & 0xfffff; }
+  __device__ __forceinline__ int does() const { return packed >> 20 & 3; }
+  __device__ __forceinline__ int pieces() const { return packed >> 24; }
+};
 
-  __device__ __forceinline__ bool at_end() const { return tile >= last; }
-  __device__ __forceinline__ bool in_batch() const { return unit_section < sections_here; }
+// What one warp multiplies of a batch, in order, in shared memory: the i-th run is found by lane i.
+struct matvec_runs {
+  int count;
+  matvec_notes::run* memory;
 
-  __device__ __forceinline__ void start_batch(int warp) {
-    tiles_here = min(batch_tiles, last - tile);
-    sections_here = min(batch_sections, sections - section);
-    unit_tile = warp;
-    unit_section = 0;
-    start_unit();
+  __device__ __forceinline__ matvec_run operator[](int i) const { return {memory[i]}; }
+
+  // Whole sections; warps take turns: at the same time they are at the same section, whose activations come from the
+  // first-level cache.
+  __device__ __forceinline__ void take_turns(const matvec_call& c, int tiles, int section, int sections, int warp,
+                                             int warps, int lane) {
+    const int units = tiles * sections;
+    count = warp < units ? (units - warp + warps - 1) / warps : 0;
+    const int unit = warp + min(lane, count) * warps, in_section = unit / tiles, in_tile = unit - in_section * tiles;
+    describe(c, lane, in_tile, section, in_section, 0, section_tiles, 0);
   }
-  __device__ __forceinline__ void start_unit() {
-    while (unit_tile >= tiles_here) {
-      unit_tile -= tiles_here;
-      ++unit_section;
+
+  // Equal ranges of the pieces of all rows, one after the other, for few activations. Of a section that two warps
+  // share, the first one's part is the first of its runs, and the second one's the last: then the sums to go on from
+  // are there.
+  __device__ __forceinline__ void take_shares(const matvec_call& c, int tiles, int warp, int lane) {
+    const int all = tiles * c.col_tiles, sections = c.batch_sections;
+    const int begin = min(warp * c.share, all), end = min(begin + c.share, all);
+    const int first_row = c.by_cols(begin), last_row = c.by_cols(end);
+    const int first = begin - first_row * c.col_tiles, last = end - last_row * c.col_tiles;
+    const int closing = first % section_tiles, opening = last % section_tiles;
+    const int unit = first_row * sections + (first + section_tiles - 1) / section_tiles;  // the first whole one
+    const int whole = last_row * sections + last / section_tiles - unit, before = opening > 0;
+    count = begin < end ? before + whole + (closing > 0) : 0;
+    const int of_whole = lane - before;
+    if (of_whole < 0) {
+      describe(c, lane, last_row, 0, last / section_tiles, 0, opening, matvec_run::opens);
+    } else if (of_whole < whole) {
+      const int in_tile = c.by_sections(unit + of_whole);
+      describe(c, lane, in_tile, 0, unit + of_whole - in_tile * sections, 0, section_tiles, 0);
+    } else {
+      describe(c, lane, first_row, 0, first / section_tiles, closing, section_tiles, matvec_run::closes);
     }
-    slice = (section + unit_section) * section_tiles;
-    slice_end = min(slice + section_tiles, col_tiles);
   }
-  __device__ __forceinline__ void next_unit() {
-    unit_tile += warps;
-    start_unit();
-  }
-  __device__ __forceinline__ void next_batch(int warp) {
-    section += batch_sections;
-    if (section >= sections) {
-      section = 0;
-      tile += batch_tiles;
+
+ private:
+  // Pieces [from, to) of a section, as far as there are columns.
+  __device__ __forceinline__ void describe(const matvec_call& c, int lane, int in_tile, int section, int in_section,
+                                           int from, int to, int does) {
+    const int column = (section + in_section) * section_tiles;
+    const int pieces = min(to, c.col_tiles - column) - from;
+    if (lane < count) {
+      memory[lane] = {in_tile * c.col_tiles + column + from, in_tile | does << 20 | pieces << 24};
     }
-    if (!at_end()) start_batch(warp);
   }
 };
+
+// Between warp i - 1, which arrives, and warp i, which waits for what that has written to shared memory.
+__device__ __forceinline__ void pair_arrive(int i) { asm volatile("bar.arrive %0, 64;" ::"r"(i) : "memory"); }
+__device__ __forceinline__ void pair_sync(int i) { asm volatile("bar.sync %0, 64;" ::"r"(i) : "memory"); }
+
+// Where it is there; else v stays, so that v keeps its registers.
+__device__ __forceinline__ void load_if(bool there, const uint4* from, uint4& v) {
+  asm("{\n .reg .pred p;\n setp.ne.u32 p, %5, 0;\n @p ld.global.v4.u32 {%0, %1, %2, %3}, [%4];\n}"
+      : "+r"(v.x), "+r"(v.y), "+r"(v.z), "+r"(v.w)
+      : "l"(from), "r"(static_cast<unsigned>(there)));
+}
 
 // For a block without rows, where others have so many tiles: it stays for about half of their time. The next kernel's
 // blocks would choose the empty multiprocessor first, and two of them share it.
@@ -82,6 +117,8 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
   extern __shared__ uint4 shared_memory[];
   constexpr int N = (Tokens + 7) / 8, stage_bytes = matvec_ring<F>::stage_bytes;  // N groups of 8 tokens
   constexpr int lookahead = (Warps * Blocks > 16 ? 4 : 8) / N;  // pairs of steps whose activations are loaded ahead
+  // Compilers bring loads without a condition close to their use where scales of many groups need registers.
+  constexpr bool kept_loads = fragments<F>::groups > 8 && Tokens <= 8;
   // Words of a pair of steps, four activations of either, from each to the next.
   constexpr int pair_words = Tokens > prepared::most_row_tokens ? 4 * prepared::group_tokens : 4;
   constexpr int tile_words = tile_steps / 2 * pair_words;
@@ -90,58 +127,79 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
   launch_dependents();
 
   auto* rings = reinterpret_cast<unsigned char*>(shared_memory);
-  unsigned char* ring_memory = rings + warp * c.stages * stage_bytes;
   unsigned char* staged = rings + warps * c.stages * stage_bytes + warp * fragments<F>::staged_bytes;
-  auto* partial = reinterpret_cast<float*>(rings + warps * (c.stages * stage_bytes + fragments<F>::staged_bytes));
+  const int notes_at = warps * (c.stages * stage_bytes + fragments<F>::staged_bytes);
+  matvec_notes& notes = reinterpret_cast<matvec_notes*>(rings + notes_at)[warp];
+  auto* partial = reinterpret_cast<float*>(rings + notes_at + warps * static_cast<int>(sizeof(matvec_notes)));
   const int tokens = c.x.tokens, partial_size = tokens * token_stride;
   float* powers = partial + c.batch_tiles * c.batch_sections * partial_size;  // of tokens
   float* running = powers + most_kernel_tokens;
 
   const auto range = [&](int block) { return min(block * c.least_tiles + min(block, c.longer_blocks), c.row_tiles); };
-  matvec_walk now{.last = range(static_cast<int>(blockIdx.x) + 1),
-                  .sections = (c.col_tiles + section_tiles - 1) / section_tiles,
-                  .warps = warps,
-                  .batch_tiles = c.batch_tiles,
-                  .batch_sections = c.batch_sections,
-                  .col_tiles = c.col_tiles,
-                  .tile = range(static_cast<int>(blockIdx.x)),
-                  .section = 0};
-  if (now.at_end()) return keep_place(c.least_tiles * c.col_tiles);
-  now.start_batch(warp);
-  matvec_walk ahead = now;
+  const int last = range(static_cast<int>(blockIdx.x) + 1);
+  int batch_tile = range(static_cast<int>(blockIdx.x)), batch_section = 0;
+  if (batch_tile >= last) return keep_place(c.least_tiles * c.col_tiles);
 
-  // A unit's first piece brings the factors of its rows along.
-  matvec_ring<F> ring(ring_memory, c.stages, lane);
-  const unsigned char* source = nullptr;
-  int slices = 0;  // that the unit ahead still has
-  const auto request = [&] {
-    if (slices == 0) {
-      while (!ahead.in_batch()) {
-        ahead.next_batch(warp);
-        if (ahead.at_end()) return;
-      }
-      const std::int64_t row_tile = ahead.tile + ahead.unit_tile;
-      source = c.tiles + (row_tile * c.col_tiles + ahead.slice) * tile<F>::bytes;
-      slices = ahead.slice_end - ahead.slice;
-      ring.begin(tile<F>::bytes + factor_bytes);
-      ring.copy(tile<F>::bytes, reinterpret_cast<const unsigned char*>(c.factors + row_tile * tile_rows), factor_bytes);
+  int tiles_here, sections_here;
+  matvec_runs runs{0, notes.runs};
+  const auto begin_batch = [&] {
+    tiles_here = min(c.batch_tiles, last - batch_tile);
+    sections_here = min(c.batch_sections, c.sections - batch_section);
+    if (Tokens <= prepared::most_row_tokens && c.share > 0) {
+      runs.take_shares(c, tiles_here, warp, lane);
     } else {
-      ring.begin(tile<F>::bytes);
+      runs.take_turns(c, tiles_here, batch_section, sections_here, warp, warps, lane);
     }
-    ring.copy(0, source, tile<F>::bytes);
-    ring.end();
-    source += tile<F>::bytes;
-    if (--slices == 0) ahead.next_unit();
+    __syncwarp();
   };
+
+  // The next piece of the batch.
+  matvec_ring<F> ring(rings, warp * c.stages * stage_bytes, notes_at + warp * static_cast<int>(sizeof(matvec_notes)),
+                      c.stages, lane);
+  const unsigned char* source = nullptr;
+  int ahead = 0, left = 0;  // runs that were begun; pieces that the last of them still has
+  const auto request = [&] {
+    if (left == 0) {
+      if (ahead == runs.count) return;
+      const matvec_run run = runs[ahead];
+      left = run.pieces();
+      source = c.tiles + (std::int64_t{batch_tile} * c.col_tiles + run.first) * tile<F>::bytes;
+      ++ahead;
+    }
+    ring.request(source);
+    source += tile<F>::bytes;
+    --left;
+  };
+  const auto fill = [&] {
+    ahead = 0;
 #pragma unroll 1
-  for (int i = 0; i < c.stages && !ahead.at_end(); ++i) {
-    request();
-    ring.next();
-  }
-  ring.rewind();
+    for (int i = 0; i < c.stages; ++i) {
+      request();
+      ring.next();
+    }
+    ring.turn_back();
+  };
+  begin_batch();
+  fill();
+  // The factors of a run's rows come while the one before it is multiplied.
+  const auto fetch_factors = [&](int run) {
+    if (run < runs.count && lane < tile_rows) {
+      copy_async<4>(notes.factors[run % 2] + lane, c.factors + (batch_tile + runs[run].row()) * tile_rows + lane, true);
+    }
+    commit_copies();
+  };
+  float factor;  // of row lane % 16
+  const auto take_factors = [&](int run) {
+    wait_copies<0>();
+    __syncwarp();
+    factor = notes.factors[run % 2][lane % tile_rows];
+    fetch_factors(run + 1);
+  };
+  fetch_factors(0);
+  take_factors(0);
 
   const int token = lane / 4, quad = lane % 4;
-  const unsigned char* x_of[N];  // the lane's activations; lanes without a token compute another's once more
+  const unsigned char* x_of[N];  // the lane's activations; lanes without a token take another's, or none
 #pragma unroll
   for (int j = 0; j < N; ++j) {
     prepared own = c.x;  // whose order the compiler knows
@@ -149,32 +207,59 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
     x_of[j] = own.values + own.position(min(8 * j + token, tokens - 1), 4 * quad);
   }
   wait_for_predecessors();
+  if constexpr (kept_loads) {
+#pragma unroll
+    for (int j = 0; j < N; ++j) asm volatile("" : "+l"(x_of[j]));  // no load comes before
+  }
   if (threadIdx.x < tokens) copy_async<4>(powers + threadIdx.x, c.x.factors + threadIdx.x, true);
   commit_copies();
 
-  while (!now.at_end()) {
-    for (; now.in_batch(); now.next_unit()) {
+  for (;;) {
+    for (int at = 0; at < runs.count; ++at) {
+      const matvec_run run = runs[at];
+      const int column = run.first - run.row() * c.col_tiles, section = column / section_tiles - batch_section;
       const uint4* x[N];
 #pragma unroll
       for (int j = 0; j < N; ++j) {
-        // Loads without conditions run ahead of their use.
-        x[j] = reinterpret_cast<const uint4*>(x_of[j]) + now.slice * tile_words;
+        x[j] = reinterpret_cast<const uint4*>(x_of[j]) + column * tile_words;
       }
       uint4 b[lookahead][N];
+      const auto load_x = [&](int j, int slot, const uint4* from) {
+        if constexpr (kept_loads) {
+          load_if(8 * j + token < tokens, from, b[slot][j]);
+        } else {
+          b[slot][j] = *from;
+        }
+      };
 #pragma unroll
       for (int i = 0; i < lookahead; ++i) {
 #pragma unroll
-        for (int j = 0; j < N; ++j) b[i][j] = x[j][pair_words * i];
+        for (int j = 0; j < N; ++j) {
+          b[i][j] = {};
+          load_x(j, i, x[j] + pair_words * i);
+        }
       }
-      float sum[N][4] = {}, factor = 1;  // of row lane % 16
+      float sum[N][4] = {};
       const auto factor_of = [&](int row) { return __shfl_sync(~0u, factor, row); };
-      for (bool fresh = true; now.slice < now.slice_end; ++now.slice, fresh = false) {
+      float* to = partial + (run.row() * c.batch_sections + section) * partial_size + token;
+      const auto for_each_sum = [&](auto visit) {  // visit(sum, its place, which half of the rows), of tokens alone
+#pragma unroll
+        for (int i = 0; i < 4 * N; ++i) {
+          const int n = i / 4 * 8 + 2 * quad + i % 2, half = i % 4 / 2;
+          if (n < tokens) visit(sum[i / 4][i % 4], to[n * token_stride + half * 8], half);
+        }
+      };
+      if (Tokens <= prepared::most_row_tokens && run.does() == matvec_run::closes) {
+        pair_sync(warp);
+        for_each_sum([](float& mine, const float& left, int) { mine = left; });
+      }
+      for (int pieces = run.pieces(); pieces > 0; --pieces) {
         const unsigned char* weights = ring.wait();
-        if (fresh) factor = reinterpret_cast<const float*>(weights + tile<F>::bytes)[lane % tile_rows];
         fragments<F>::stage(weights, lane, factor, staged);
         __syncwarp();
         fragments<F> operand;
-        operand.open(weights, staged, lane, float_format<F> ? factor_of(token) : 1, float_format<F> ? factor_of(token + 8) : 1);
+        operand.open(weights, staged, lane, float_format<F> ? factor_of(token) : 1,
+                     float_format<F> ? factor_of(token + 8) : 1);
         for_each_step([&]<int Step>(std::integral_constant<int, Step>) {
           constexpr int slot = Step / 2 % lookahead;
           std::uint32_t a[4];
@@ -185,47 +270,57 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
           }
           if constexpr (Step % 2) {
 #pragma unroll
-            for (int j = 0; j < N; ++j) b[slot][j] = x[j][pair_words * (Step / 2 + lookahead)];
+            for (int j = 0; j < N; ++j) {
+              load_x(j, slot, x[j] + pair_words * (Step / 2 + lookahead));
+            }
           }
         });
 #pragma unroll
         for (int j = 0; j < N; ++j) x[j] += tile_words;
         __syncwarp();
-        if (!ahead.at_end()) request();
+        request();
         ring.next();
       }
-      // The factors are powers of two: taken back before the sections meet or after, the bits are the same.
-      const float undo[2] = {reciprocal_of_power(factor_of(token)), reciprocal_of_power(factor_of(token + 8))};
-      float* to = partial + (now.unit_tile * c.batch_sections + now.unit_section) * partial_size + token;
-#pragma unroll
-      for (int i = 0; i < 4 * N; ++i) {
-        const int n = i / 4 * 8 + 2 * quad + i % 2, half = i % 4 / 2;
-        if (n < tokens) {
-          to[n * token_stride + half * 8] = sum[i / 4][i % 4] * 0x1p24f * undo[half];
-        }
+      if (Tokens <= prepared::most_row_tokens && run.does() == matvec_run::opens) {
+        for_each_sum([](float mine, float& left, int) { left = mine; });
+        pair_arrive(warp + 1);
+      } else {
+        // The factors are powers of two: taken back before the sections meet or after, the bits are the same.
+        const float undo[2] = {reciprocal_of_power(factor_of(token)), reciprocal_of_power(factor_of(token + 8))};
+        for_each_sum([&](float mine, float& out, int half) { out = mine * 0x1p24f * undo[half]; });
       }
+      take_factors(at + 1);
     }
     wait_copies<0>();
     __syncthreads();
-    const bool complete = now.section + now.sections_here == now.sections;
+    const bool complete = batch_section + sections_here == c.sections;
     const int row = threadIdx.x % tile_rows;
 #pragma unroll 1
-    for (int i = threadIdx.x / tile_rows; i < now.tiles_here * tokens; i += blockDim.x / tile_rows) {
+    for (int i = threadIdx.x / tile_rows; i < tiles_here * tokens; i += blockDim.x / tile_rows) {
       const int t = i / tokens, n = i - t * tokens;
       const float* from = partial + t * c.batch_sections * partial_size + n * token_stride + row;
       float* before = running + i * tile_rows + row;
-      float total = now.section == 0 ? 0.0f : *before;
+      float total = batch_section == 0 ? 0.0f : *before;
 #pragma unroll 4
-      for (int q = 0; q < now.sections_here; ++q) total += from[q * partial_size];
-      const std::int64_t out = (std::int64_t{now.tile} + t) * tile_rows + row;
+      for (int q = 0; q < sections_here; ++q) total += from[q * partial_size];
+      const std::int64_t out = (std::int64_t{batch_tile} + t) * tile_rows + row;
       if (!complete) {
         *before = total;
       } else if (out < c.rows) {
         c.y[n * c.rows + out] = total * powers[n];
       }
     }
-    now.next_batch(warp);
-    if (!now.at_end()) __syncthreads();
+    batch_section += c.batch_sections;
+    if (complete) {
+      batch_section = 0;
+      batch_tile += c.batch_tiles;
+      if (batch_tile >= last) return;
+    }
+    __syncthreads();
+    begin_batch();
+    fill();
+    fetch_factors(0);
+    take_factors(0);
   }
 }
 
@@ -247,7 +342,7 @@ void launch_matvec(const device_matrix::contents& w, const prepared& x, float* y
                            .warps = config::warps,
                            .places = config::blocks,
                            .row_tiles = static_cast<int>(w.row_tiles),
-                           .sections = static_cast<int>(ceil_div(w.col_tiles, section_tiles)),
+                           .col_tiles = static_cast<int>(w.col_tiles),
                            .tokens = x.tokens};
   const matvec_plan plan = plan_matvec(shape, w.device);
   const matvec_call call{.tiles = w.tiles.get(),
@@ -261,7 +356,11 @@ void launch_matvec(const device_matrix::contents& w, const prepared& x, float* y
                          .col_tiles = static_cast<int>(w.col_tiles),
                          .stages = plan.stages,
                          .batch_tiles = plan.batch_tiles,
-                         .batch_sections = plan.batch_sections};
+                         .batch_sections = plan.batch_sections,
+                         .sections = plan.sections,
+                         .share = plan.share,
+                         .by_cols = fraction(w.col_tiles),
+                         .by_sections = fraction(plan.sections)};
   launch(w.device.starts_early, matvec<F, Tokens, config::warps, config::blocks>, plan.blocks, 32 * plan.warps,
          plan.shared_bytes, s, "matvec", {w.rows, w.cols, x.tokens}, call);
 }

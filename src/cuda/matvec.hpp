@@ -10,7 +10,9 @@ struct matvec_plan {
   int blocks, warps;
   int least_tiles, longer_blocks;   // rows of tiles of a block, while there are any; blocks that have one more
   int stages;                       // of each warp's ring
+  int sections;                     // of the columns
   int batch_tiles, batch_sections;  // whose partial sums meet in shared memory at a time
+  int share;                        // pieces of each warp, if warps share sections; else 0
   int shared_bytes;
 };
 
@@ -18,14 +20,37 @@ struct matvec_plan {
 struct matvec_shape {
   int stage_bytes, staged_bytes, warps;  // of one warp; the most warps
   int places;                            // of thread blocks in a multiprocessor
-  int row_tiles, sections, tokens;
+  int row_tiles, col_tiles, tokens;
 };
 // Tall matrices fill all places; of others' two, one is for the next kernel's blocks, which start early.
 constexpr bool is_tall(std::int64_t row_tiles, int places) {
   constexpr int enough = 6;  // rows of tiles for each
   return row_tiles >= std::int64_t{enough} * places;
 }
+
+// What a warp keeps in shared memory beside weights and scales. Of a batch it has at most so many runs: rows of tiles x
+// sections, two of which may be parts.
+struct matvec_notes {
+  static constexpr int most_stages = 8, most_runs = 12;
+  std::uint64_t barriers[most_stages];
+  float factors[2][tile_rows];  // of the rows of this run and the next
+  struct alignas(8) run {
+    int first;   // of the pieces, among those of the batch's rows
+    int packed;  // the row of tiles in the batch; from bits 20 on what the run does, from bits 24 on how many pieces
+  } runs[most_runs];
+};
+
 matvec_plan plan_matvec(const matvec_shape& shape, const product_device& device);
+
+// Division by a number from 1 to 2^15 of numbers below 2^15.
+struct fraction {
+  unsigned part;
+  fraction() = default;
+  explicit fraction(std::int64_t divisor) : part((1u << 31) / static_cast<unsigned>(divisor) + 1) {}
+  BQ_HD int operator()(int i) const {
+    return static_cast<int>(std::uint64_t{part} * (2u * static_cast<unsigned>(i)) >> 32);
+  }
+};
 
 struct matvec_call {
   const unsigned char* tiles;  // [row_tiles][col_tiles]
@@ -34,7 +59,9 @@ struct matvec_call {
   float* y;  // [tokens, rows]
   std::int64_t rows;
   int row_tiles, least_tiles, longer_blocks, col_tiles;
-  int stages, batch_tiles, batch_sections;
+  int stages, batch_tiles, batch_sections, sections;
+  int share;                      // pieces of each warp, if warps share sections; else 0
+  fraction by_cols, by_sections;  // divisions by col_tiles and sections
 };
 
 inline constexpr int most_kernel_tokens = 16;  // of matvec.cuh: more cost more than another reading of the weights

@@ -1,7 +1,7 @@
 // A warp's ring of pieces of weights in shared memory, filled while the warp computes: by the bulk copy engine from
 // compute capability 9.0 on, by asynchronous copies of 16 bytes a lane on 8.x, else by plain copies.
 //
-// Pieces are consumed in the order in which they were requested; each stage of the ring holds one, behind it a barrier
+// Pieces are consumed in the order in which they were requested; each stage of the ring holds one, and has a barrier
 // whose phase flips each time the stage is full. Once all stages were requested, the next piece goes where the oldest
 // one was.
 #pragma once
@@ -14,14 +14,21 @@ template <int Bytes, int Arch = arch>
 class tile_ring {
  public:
   // Whole cache lines: bulk copies to elsewhere are slower.
-  static constexpr int stage_bytes = (Bytes + static_cast<int>(sizeof(std::uint64_t)) + 127) / 128 * 128;
+  static constexpr int stage_bytes = (Bytes + 127) / 128 * 128, barrier_bytes = 8;
 
-  // memory: stages * stage_bytes, aligned to 16, of this warp alone.
-  __device__ __forceinline__ tile_ring(unsigned char* memory, int stages, int lane)
-      : memory_(memory), end_(stages * stage_bytes), lane_(lane) {
+  // Of `memory`, stages * stage_bytes from `first` on and stages * barrier_bytes from `barriers` on belong to this warp
+  // alone; aligned to 16.
+  __device__ __forceinline__ tile_ring(unsigned char* memory, int first, int barriers, int stages, int lane)
+      : memory_(memory),
+        first_(first),
+        end_(first + stages * stage_bytes),
+        barriers_(barriers),
+        at_(first),
+        barrier_(barriers),
+        lane_(lane) {
     if constexpr (Arch >= 80) {
       if (lane < stages) {
-        asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(address(lane * stage_bytes + Bytes)),
+        asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(address(barriers + lane * barrier_bytes)),
                      "r"(Arch >= 90 ? 1 : 32));
       }
       if constexpr (Arch >= 90) asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
@@ -32,26 +39,20 @@ class tile_ring {
     __syncwarp();
   }
 
-  // begin(bytes), then copies of `bytes` in all to offsets in this stage, then end(). Multiples of 16 bytes.
-  __device__ __forceinline__ void begin(int bytes) {
+  // A piece of `Bytes` into this stage.
+  __device__ __forceinline__ void request(const unsigned char* from) {
+    const std::uint32_t to = address(at_);
     if constexpr (Arch >= 90) {
       if (elected()) {
-        asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(barrier()), "r"(bytes) : "memory");
-      }
-    }
-  }
-  __device__ __forceinline__ void copy(int offset, const unsigned char* from, int bytes) {
-    const std::uint32_t to = address(at_ + offset);
-    if constexpr (Arch >= 90) {
-      if (elected()) {
+        asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(barrier()), "n"(Bytes) : "memory");
         asm volatile(
             "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], "
             "%4;" ::"r"(to),
-            "l"(from), "r"(bytes), "r"(barrier()), "l"(policy_)
+            "l"(from), "n"(Bytes), "r"(barrier()), "l"(policy_)
             : "memory");
       }
     } else {
-      for (int i = 16 * lane_; i < bytes; i += 16 * 32) {
+      for (int i = 16 * lane_; i < Bytes; i += 16 * 32) {
         if constexpr (Arch >= 80) {
           asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to + i), "l"(from + i) : "memory");
         } else {
@@ -60,11 +61,9 @@ class tile_ring {
                        : "memory");
         }
       }
-    }
-  }
-  __device__ __forceinline__ void end() {
-    if constexpr (Arch >= 80 && Arch < 90) {
-      asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(barrier()) : "memory");
+      if constexpr (Arch >= 80) {
+        asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(barrier()) : "memory");
+      }
     }
   }
 
@@ -93,15 +92,15 @@ class tile_ring {
   // Goes to the next stage; what comes after the last is the first one again.
   __device__ __forceinline__ void next() {
     at_ += stage_bytes;
+    barrier_ += barrier_bytes;
     if (at_ == end_) {
-      at_ = 0;
+      at_ = first_;
+      barrier_ = barriers_;
       phase_ ^= 1;
     }
   }
-  __device__ __forceinline__ void rewind() {  // to the first piece
-    at_ = 0;
-    phase_ = 0;
-  }
+  // After as many requests as there are stages: back to the first of them.
+  __device__ __forceinline__ void turn_back() { phase_ ^= 1; }
 
  private:
   // True in one lane. Unlike a comparison, it tells the compiler that there is one: copies are issued without a loop
@@ -114,10 +113,10 @@ class tile_ring {
   __device__ __forceinline__ std::uint32_t address(int offset) const {
     return static_cast<std::uint32_t>(__cvta_generic_to_shared(memory_)) + offset;
   }
-  __device__ __forceinline__ std::uint32_t barrier() const { return address(at_ + Bytes); }
+  __device__ __forceinline__ std::uint32_t barrier() const { return address(barrier_); }
 
   unsigned char* memory_;
-  int end_, lane_, at_ = 0;
+  int first_, end_, barriers_, at_, barrier_, lane_;
   std::uint32_t phase_ = 0;
   std::uint64_t policy_ = 0;
 };
