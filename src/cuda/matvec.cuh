@@ -15,6 +15,7 @@
 // come beside others of this kernel, and have no rows, unless that makes ranges longer.
 #pragma once
 #include <algorithm>
+#include <cstddef>
 
 #include "fragment.cuh"
 #include "launch.hpp"
@@ -30,20 +31,13 @@ __device__ __forceinline__ float reciprocal_of_power(float f) {
   return __uint_as_float(0x7f000000u - __float_as_uint(f));
 }
 
-// Pieces of one row of tiles and one section that follow one another.
-struct matvec_run : matvec_notes::run {
-  static constexpr int opens = 1, closes = 2;
-  __device__ __forceinline__ int row() const { return packed & 0xfffff; }
-  __device__ __forceinline__ int does() const { return packed >> 20 & 3; }
-  __device__ __forceinline__ int pieces() const { return packed >> 24; }
-};
-
 // What one warp multiplies of a batch, in order, in shared memory: the i-th run is found by lane i.
 struct matvec_runs {
+  using run = matvec_notes::run;
   int count;
-  matvec_notes::run* memory;
+  run* memory;
 
-  __device__ __forceinline__ matvec_run operator[](int i) const { return {memory[i]}; }
+  __device__ __forceinline__ run operator[](int i) const { return memory[i]; }
 
   // Whole sections; warps take turns: at the same time they are at the same section, whose activations come from the
   // first-level cache.
@@ -69,12 +63,12 @@ struct matvec_runs {
     count = begin < end ? before + whole + (closing > 0) : 0;
     const int of_whole = lane - before;
     if (of_whole < 0) {
-      describe(c, lane, last_row, 0, last / section_tiles, 0, opening, matvec_run::opens);
+      describe(c, lane, last_row, 0, last / section_tiles, 0, opening, run::opens);
     } else if (of_whole < whole) {
       const int in_tile = c.by_sections(unit + of_whole);
       describe(c, lane, in_tile, 0, unit + of_whole - in_tile * sections, 0, section_tiles, 0);
     } else {
-      describe(c, lane, first_row, 0, first / section_tiles, closing, section_tiles, matvec_run::closes);
+      describe(c, lane, first_row, 0, first / section_tiles, closing, section_tiles, run::closes);
     }
   }
 
@@ -129,6 +123,7 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
   auto* rings = reinterpret_cast<unsigned char*>(shared_memory);
   unsigned char* staged = rings + warps * c.stages * stage_bytes + warp * fragments<F>::staged_bytes;
   const int notes_at = warps * (c.stages * stage_bytes + fragments<F>::staged_bytes);
+  static_assert(offsetof(matvec_notes, barriers) == 0);
   matvec_notes& notes = reinterpret_cast<matvec_notes*>(rings + notes_at)[warp];
   auto* partial = reinterpret_cast<float*>(rings + notes_at + warps * static_cast<int>(sizeof(matvec_notes)));
   const int tokens = c.x.tokens, partial_size = tokens * token_stride;
@@ -142,7 +137,7 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
 
   int tiles_here, sections_here;
   matvec_runs runs{0, notes.runs};
-  const auto begin_batch = [&] {
+  const auto find_runs = [&] {
     tiles_here = min(c.batch_tiles, last - batch_tile);
     sections_here = min(c.batch_sections, c.sections - batch_section);
     if (Tokens <= prepared::most_row_tokens && c.share > 0) {
@@ -161,7 +156,7 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
   const auto request = [&] {
     if (left == 0) {
       if (ahead == runs.count) return;
-      const matvec_run run = runs[ahead];
+      const matvec_notes::run run = runs[ahead];
       left = run.pieces();
       source = c.tiles + (std::int64_t{batch_tile} * c.col_tiles + run.first) * tile<F>::bytes;
       ++ahead;
@@ -179,8 +174,6 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
     }
     ring.turn_back();
   };
-  begin_batch();
-  fill();
   // The factors of a run's rows come while the one before it is multiplied.
   const auto fetch_factors = [&](int run) {
     if (run < runs.count && lane < tile_rows) {
@@ -195,8 +188,13 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
     factor = notes.factors[run % 2][lane % tile_rows];
     fetch_factors(run + 1);
   };
-  fetch_factors(0);
-  take_factors(0);
+  const auto begin_batch = [&] {
+    find_runs();
+    fill();
+    fetch_factors(0);
+    take_factors(0);
+  };
+  begin_batch();
 
   const int token = lane / 4, quad = lane % 4;
   const unsigned char* x_of[N];  // the lane's activations; lanes without a token take another's, or none
@@ -216,7 +214,7 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
 
   for (;;) {
     for (int at = 0; at < runs.count; ++at) {
-      const matvec_run run = runs[at];
+      const matvec_notes::run run = runs[at];
       const int column = run.first - run.row() * c.col_tiles, section = column / section_tiles - batch_section;
       const uint4* x[N];
 #pragma unroll
@@ -249,7 +247,7 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
           if (n < tokens) visit(sum[i / 4][i % 4], to[n * token_stride + half * 8], half);
         }
       };
-      if (Tokens <= prepared::most_row_tokens && run.does() == matvec_run::closes) {
+      if (Tokens <= prepared::most_row_tokens && run.does() == run.closes) {
         pair_sync(warp);
         for_each_sum([](float& mine, const float& left, int) { mine = left; });
       }
@@ -281,7 +279,7 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
         request();
         ring.next();
       }
-      if (Tokens <= prepared::most_row_tokens && run.does() == matvec_run::opens) {
+      if (Tokens <= prepared::most_row_tokens && run.does() == run.opens) {
         for_each_sum([](float mine, float& left, int) { left = mine; });
         pair_arrive(warp + 1);
       } else {
@@ -318,9 +316,6 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
     }
     __syncthreads();
     begin_batch();
-    fill();
-    fetch_factors(0);
-    take_factors(0);
   }
 }
 

@@ -34,9 +34,15 @@ struct matvec_notes {
   static constexpr int most_stages = 8, most_runs = 12;
   std::uint64_t barriers[most_stages];
   float factors[2][tile_rows];  // of the rows of this run and the next
+  // Pieces of one row of tiles and one section that follow one another.
   struct alignas(8) run {
     int first;   // of the pieces, among those of the batch's rows
     int packed;  // the row of tiles in the batch; from bits 20 on what the run does, from bits 24 on how many pieces
+
+    static constexpr int opens = 1, closes = 2;
+    BQ_HD int row() const { return packed & 0xfffff; }
+    BQ_HD int does() const { return packed >> 20 & 3; }
+    BQ_HD int pieces() const { return packed >> 24; }
   } runs[most_runs];
 };
 

@@ -9,7 +9,7 @@
 
 namespace bq::cuda {
 
-// Bytes: of a stage's piece at most, a multiple of 16.
+// Bytes: of a piece, a multiple of 16.
 template <int Bytes, int Arch = arch>
 class tile_ring {
  public:
