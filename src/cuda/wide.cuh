@@ -8,9 +8,9 @@
 // has the i-th 64, and keeps the sums of a section beside those of the sections before (of tiles of 256 tokens, some
 // of these in shared memory: wider tiles unpack weights less often). A producer warpgroup feeds them: one warp brings
 // weights (bulk copies into a ring of slices of 256 columns for each consumer), two stage their scales, one brings
-// activations: stages of 64 columns x the tile's tokens, of which each block of the cluster loads one half and sends it
-// to both. While the tensor cores work on a batch of steps, a consumer unpacks the next. The two consumers of a block
-// read the same activations, each at its own pace within the ring.
+// activations: stages of 64 or 128 columns x the tile's tokens, of which each block of the cluster loads one half and
+// sends it to both. While the tensor cores work on a batch of steps, a consumer unpacks the next. The two consumers of
+// a block read the same activations, each at its own pace within the ring.
 //
 // Several pairs of blocks may share a tile (wide.hpp): then a cluster is all of them, a consumer's sums meet those of
 // the sections before in shared memory, where the pair before has left them, and go on to the next pair's.
@@ -28,12 +28,14 @@ namespace bq::cuda {
 template <any_format F, int Most>
 struct wide_plan {
   static constexpr std::array widths = wide_widths<Most>;
-  static constexpr int most_tokens = Most, batch = Most == 64 ? 4 : 2;  // steps that are unpacked at a time
-  static constexpr int chunks = 4, chunk_steps = tile_steps / chunks;   // of a tile, 64 columns each
-  static constexpr int parts = float_format<F> ? chunks : 1;            // pieces in which a tile arrives
+  static constexpr bool narrow = Most == 64;
+  static constexpr int batch = narrow ? 4 : 2;                         // steps that are unpacked at a time
+  static constexpr int chunks = 4, chunk_steps = tile_steps / chunks;  // of a tile, 64 columns each
+  static constexpr int parts = float_format<F> ? chunks : 1;           // pieces in which a tile arrives
   static constexpr int part_bytes = tile<F>::bytes / parts, item_bytes = 4 * part_bytes;
   static constexpr int staged_bytes = fragments<F>::staged_bytes, item_staged_bytes = 4 * staged_bytes;
-  static constexpr int stage_bytes = most_tokens * 128;
+  static constexpr int stage_chunks = narrow ? 2 : 1, stage_steps = stage_chunks * chunk_steps;
+  static constexpr int chunk_bytes = Most * 128, stage_bytes = stage_chunks * chunk_bytes;
   static constexpr int groups = wide_groups, threads = 128 * (groups + 1);
   // A consumer's thread has Tokens / 2 sums of a section, and as many of all sections before: `kept` of these stay in
   // registers, the others in shared memory.
@@ -41,7 +43,8 @@ struct wide_plan {
   static constexpr int kept = Tokens > 176 ? 180 - Tokens / 2 : Tokens / 2;
   static constexpr int most_kept = std::max(kept<widths[0]>, kept<widths[1]>);
   static constexpr int totals_bytes = (Most / 2 - kept<Most>)*128 * 4;
-  static constexpr int left = 226 * 1024 - 512 - groups * totals_bytes, least_stages = totals_bytes > 0 ? 3 : 5;
+  static constexpr int left = 226 * 1024 - 512 - groups * totals_bytes,
+                       least_stages = totals_bytes > 0 || narrow ? 3 : 5;
   static constexpr int items = [] {
     const int fit = (left - least_stages * stage_bytes) / (groups * (item_bytes + item_staged_bytes));
     return fit > 4 ? 4 : fit;
@@ -50,13 +53,14 @@ struct wide_plan {
     const int fit = (left - groups * items * (item_bytes + item_staged_bytes)) / stage_bytes;
     return fit > 8 ? 8 : fit;
   }();
-  static constexpr bool fits = items >= 2 && stages >= (totals_bytes > 0 ? 3 : 4);
+  static constexpr bool fits = items >= 2 && stages >= (totals_bytes > 0 || narrow ? 3 : 4);
   static constexpr int totals_at = stages * stage_bytes, items_at = totals_at + groups * totals_bytes;
   // Where pairs share tiles, shorter stages leave room for the sums that are handed over.
-  static constexpr int split_stage_bytes = wide_split_width<Most> * 128;
+  static constexpr int split_stage_bytes = stage_chunks * wide_split_width<Most> * 128;
   static constexpr int sums_bytes = wide_split_width<Most> / 2 * 128 * 4;  // of a consumer
   static constexpr int sums_at = items_at - groups * sums_bytes, split_stages = sums_at / split_stage_bytes;
-  static constexpr bool splits = totals_bytes == 0 && split_stages >= 4;  // with two, products wait for activations
+  static constexpr bool splits =
+      totals_bytes == 0 && split_stages * stage_chunks >= 4;  // with less, products wait for activations
   static constexpr int staged_at = items_at + groups * items * item_bytes;
   static constexpr int barriers_at = staged_at + groups * items * item_staged_bytes;
   static constexpr int shared_bytes = 1024 + barriers_at + 8 * (2 * stages + 3 * groups * items + groups);
@@ -171,15 +175,19 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
           const unsigned char* column = c.x.values + std::int64_t{at + half * rank} * 1024;
           for_each_section([&](int begin, int end) {
             const unsigned char* from = column + std::int64_t{begin} * P::chunks * groups8 * 1024;
-            for (int left = (end - begin) * P::chunks; left > 0; --left) {
+            for (int left = (end - begin) * (P::chunks / P::stage_chunks); left > 0; --left) {
               barrier_wait(empty_b + 8 * place.at, place.parity);
-              barrier_expect(full_b + 8 * place.at, here * 1024);
-              if (mine > 0) {
-                bulk_copy_to_all(base + place.at * stage_bytes + rank * half * 1024, from, mine * 1024,
-                                 full_b + 8 * place.at,
-                                 static_cast<std::uint16_t>(((1 << wide_cluster) - 1) << pair_first));
+              barrier_expect(full_b + 8 * place.at, P::stage_chunks * here * 1024);
+              std::uint32_t to = base + place.at * stage_bytes + rank * half * 1024;
+#pragma unroll
+              for (int i = 0; i < P::stage_chunks; ++i) {
+                if (mine > 0) {
+                  bulk_copy_to_all(to, from, mine * 1024, full_b + 8 * place.at,
+                                   static_cast<std::uint16_t>(((1 << wide_cluster) - 1) << pair_first));
+                }
+                to += P::chunk_bytes;
+                from += std::int64_t{groups8} * 1024;
               }
-              from += std::int64_t{groups8} * 1024;
               place.next(stages);
             }
           });
@@ -295,22 +303,23 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
         for (int slice = section; slice < end; ++slice) {
           --left;
           for_each_batch<tile_steps / Batch>([&]<int B>(std::integral_constant<int, B>) {
-            constexpr int step = B * Batch, in_chunk = step % P::chunk_steps;
-            if (in_chunk == 0 && !ready) barrier_wait(full_b + 8 * stage.at, stage.parity);
-            const std::uint64_t b = hopper::operand(base + stage.at * stage_bytes) + 2 * in_chunk;
+            constexpr int step = B * Batch, in_stage = step % P::stage_steps;
+            if (in_stage == 0 && !ready) barrier_wait(full_b + 8 * stage.at, stage.parity);
+            const std::uint64_t b = hopper::operand(base + stage.at * stage_bytes) +
+                                    in_stage / P::chunk_steps * (P::chunk_bytes / 16) + in_stage % P::chunk_steps * 2;
             products_begin();
 #pragma unroll
             for (int i = 0; i < Batch; ++i) {
               product<Tokens>(work, a[B % 2][i], b + 2 * i, step + i > 0 ? 1 : slice != section);
             }
             products_commit();
-            if constexpr (in_chunk + Batch == P::chunk_steps) {
+            if constexpr (in_stage + Batch == P::stage_steps) {
               done = stage.at;
               stage.next(stages);
               ready = barrier_test(full_b + 8 * stage.at, stage.parity);
             }
             products_wait<1>();
-            if constexpr (in_chunk == 0) {
+            if constexpr (in_stage == 0) {
               if (done >= 0 && lane < wide_cluster) barrier_arrive_at(empty_b + 8 * done, pair_first + lane);
             }
             if constexpr (step + Batch < tile_steps) {
