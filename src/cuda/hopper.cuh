@@ -27,9 +27,14 @@ __device__ __forceinline__ std::uint32_t cluster_rank() {
   return rank;
 }
 
-// All threads of the cluster; what they wrote to shared memory before is seen after.
+// All threads of the cluster; what they wrote to shared memory before they arrive is seen by those that have waited.
+__device__ __forceinline__ void cluster_arrive() {
+  asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+}
+__device__ __forceinline__ void cluster_wait() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
 __device__ __forceinline__ void cluster_sync() {
-  asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+  cluster_arrive();
+  cluster_wait();
 }
 
 __device__ __forceinline__ void barrier_init(std::uint32_t barrier, int arrivals) {

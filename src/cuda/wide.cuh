@@ -28,7 +28,7 @@ namespace bq::cuda {
 template <any_format F, int Most>
 struct wide_plan {
   static constexpr std::array widths = wide_widths<Most>;
-  static constexpr bool narrow = Most == 64;
+  static constexpr bool narrow = is_narrow<Most>;
   static constexpr int batch = narrow ? 4 : 2;                         // steps that are unpacked at a time
   static constexpr int chunks = 4, chunk_steps = tile_steps / chunks;  // of a tile, 64 columns each
   static constexpr int parts = float_format<F> ? chunks : 1;           // pieces in which a tile arrives
@@ -108,7 +108,8 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
   const int pair = block / wide_cluster, rank = block % wide_cluster, pair_first = block - rank;
   const int stages = pairs > 1 ? P::split_stages : P::stages;
   const int stage_bytes = pairs > 1 ? P::split_stage_bytes : P::stage_bytes;
-  if (threadIdx.x == 0) {
+  const bool brings_weights = warp == 4 * Groups;
+  if (brings_weights && lane == 0) {
     for (int i = 0; i < P::stages; ++i) {
       barrier_init(full_b + 8 * i, 1);
       barrier_init(empty_b + 8 * i, 4 * Groups * wide_cluster);
@@ -121,7 +122,9 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
     for (int i = 0; i < Groups; ++i) barrier_init(full_sums + 8 * i, 128);
     barriers_ready();
   }
-  cluster_sync();
+  __syncwarp();
+  cluster_arrive();
+  if (!brings_weights) cluster_wait();  // these come to this block alone, and take longest
 
   const int tokens = c.x.tokens;
   const int count = c.parts[0].strips * c.parts[0].tiles + c.parts[1].strips * c.parts[1].tiles;
@@ -163,6 +166,8 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
           });
         }
       }
+      __syncwarp();
+      cluster_wait();
     } else if (role == 1) {  // activations
       if (lane == 0) {
         wait_for_predecessors();
@@ -218,7 +223,6 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
     }
   } else {
     take_registers<232>();
-    wait_for_predecessors();
     int left = first < count ? (count - first + clusters - 1) / clusters * slices : 0;
     const std::uint32_t my_ready = (P::parts == 1 ? ready_a : full_a) + 8 * group * P::items;
     const std::uint32_t my_empty = empty_a + 8 * group * P::items;
@@ -339,18 +343,22 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
         }
       });
     };
-    const auto write = [&]<int Tokens>(std::integral_constant<int, Tokens>, const wide_tile& tile) {
-      // A lane fetches every 32nd factor: one after the other, each would wait for the second-level cache.
-      float factor[(Tokens + 31) / 32], undo[2];
-      const int row = first_row_of(tile) + lane / 4, rows = static_cast<int>(c.rows) - row;
+    // What outputs of a tile are multiplied by. A lane fetches every 32nd token's factor: one after the other, each
+    // would wait for the second-level cache.
+    float factor[(Most + 31) / 32], undo[2];
+    const auto fetch_factors = [&](const wide_tile& tile) {
+      const int row = first_row_of(tile) + lane / 4;
 #pragma unroll
-      for (int i = 0; i < (Tokens + 31) / 32; ++i) {
+      for (int i = 0; i < (Most + 31) / 32; ++i) {
         factor[i] = c.x.factors[min(tile.token + 32 * i + lane, tokens - 1)];
       }
 #pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        undo[i] = 8 * i < rows ? power_of_two(normalising_exponent(c.factors[row + 8 * i])) : 0.0f;
-      }
+      for (int i = 0; i < 2; ++i) undo[i] = row + 8 * i < c.rows ? c.factors[row + 8 * i] : 1.0f;
+    };
+    const auto write = [&]<int Tokens>(std::integral_constant<int, Tokens>, const wide_tile& tile) {
+      const int row = first_row_of(tile) + lane / 4, rows = static_cast<int>(c.rows) - row;
+#pragma unroll
+      for (int i = 0; i < 2; ++i) undo[i] = power_of_two(normalising_exponent(undo[i]));
       const int token0 = tile.token + lane % 4 * 2, here = rows > 0 ? tokens - token0 : 0;
       float* to = c.y + token0 * c.rows + row;
 #pragma unroll
@@ -370,16 +378,21 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
       if (P::parts > 1) take_factors(first);
       unpack(std::integral_constant<int, 0>{});
     }
+    wait_for_predecessors();
     for (int t = first; t < count; t += clusters) {
       const wide_tile tile(c, t);
-      [&]<std::size_t... I>(std::index_sequence<I...>) {
-        const auto run = [&](auto tokens_of_tile) {
-          multiply(tokens_of_tile, t);
-          if (pair == last_pair) write(tokens_of_tile, tile);
-        };
-        ((tile.width == P::widths[I] ? run(std::integral_constant<int, P::widths[I]>{}) : void()), ...);
+      const auto run = [&](auto tokens_of_tile) {
+        if (P::narrow) fetch_factors(tile);  // registers are left for them
+        multiply(tokens_of_tile, t);
+        if (pair != last_pair) return;
+        if (!P::narrow) fetch_factors(tile);
+        write(tokens_of_tile, tile);
+      };
+      if (tile.width == P::widths[0]) {
+        run(std::integral_constant<int, P::widths[0]>{});
+      } else if constexpr (P::widths[1] != P::widths[0]) {
+        run(std::integral_constant<int, P::widths[1]>{});
       }
-      (std::make_index_sequence<P::widths.size()>{});
     }
   }
   cluster_sync();
@@ -438,6 +451,7 @@ void launch_best(const device_matrix::contents& w, const prepared& x, float* y, 
 template <any_format F>
 void wide_kernels<F>::launch(const device_matrix::contents& w, const prepared& x, float* y, stream s) {
   if constexpr (!activation_format<F>) {  // no matrix has one: transfer::upload
+    if (x.tokens <= 32) return launch_best<F, 32, 32>(w, x, y, s);
     if (x.tokens <= 64) return launch_best<F, 64, 64>(w, x, y, s);
     launch_best<F, 176, 256>(w, x, y, s);
   }
