@@ -34,7 +34,7 @@ struct wide_plan {
   static constexpr int parts = float_format<F> ? chunks : 1;           // pieces in which a tile arrives
   static constexpr int part_bytes = tile<F>::bytes / parts, item_bytes = 4 * part_bytes;
   static constexpr int staged_bytes = fragments<F>::staged_bytes, item_staged_bytes = 4 * staged_bytes;
-  static constexpr int stage_chunks = narrow ? 2 : 1, stage_steps = stage_chunks * chunk_steps;
+  static constexpr int stage_chunks = narrow && parts == 1 ? 2 : 1, stage_steps = stage_chunks * chunk_steps;
   static constexpr int chunk_bytes = Most * 128, stage_bytes = stage_chunks * chunk_bytes;
   static constexpr int groups = wide_groups, threads = 128 * (groups + 1);
   // A consumer's thread has Tokens / 2 sums of a section, and as many of all sections before: `kept` of these stay in
@@ -43,8 +43,7 @@ struct wide_plan {
   static constexpr int kept = Tokens > 176 ? 180 - Tokens / 2 : Tokens / 2;
   static constexpr int most_kept = std::max(kept<widths[0]>, kept<widths[1]>);
   static constexpr int totals_bytes = (Most / 2 - kept<Most>)*128 * 4;
-  static constexpr int left = 226 * 1024 - 512 - groups * totals_bytes,
-                       least_stages = totals_bytes > 0 || narrow ? 3 : 5;
+  static constexpr int left = 226 * 1024 - 512 - groups * totals_bytes, least_stages = totals_bytes > 0 ? 3 : 5;
   static constexpr int items = [] {
     const int fit = (left - least_stages * stage_bytes) / (groups * (item_bytes + item_staged_bytes));
     return fit > 4 ? 4 : fit;
@@ -53,14 +52,14 @@ struct wide_plan {
     const int fit = (left - groups * items * (item_bytes + item_staged_bytes)) / stage_bytes;
     return fit > 8 ? 8 : fit;
   }();
-  static constexpr bool fits = items >= 2 && stages >= (totals_bytes > 0 || narrow ? 3 : 4);
+  static constexpr bool fits = items >= 2 && stages >= (totals_bytes > 0 ? 3 : 4);
   static constexpr int totals_at = stages * stage_bytes, items_at = totals_at + groups * totals_bytes;
   // Where pairs share tiles, shorter stages leave room for the sums that are handed over.
   static constexpr int split_stage_bytes = stage_chunks * wide_split_width<Most> * 128;
   static constexpr int sums_bytes = wide_split_width<Most> / 2 * 128 * 4;  // of a consumer
   static constexpr int sums_at = items_at - groups * sums_bytes, split_stages = sums_at / split_stage_bytes;
   static constexpr bool splits =
-      totals_bytes == 0 && split_stages * stage_chunks >= 4;  // with less, products wait for activations
+      totals_bytes == 0 && split_stages >= (stage_chunks > 1 ? 3 : 4);  // with less, products wait for activations
   static constexpr int staged_at = items_at + groups * items * item_bytes;
   static constexpr int barriers_at = staged_at + groups * items * item_staged_bytes;
   static constexpr int shared_bytes = 1024 + barriers_at + 8 * (2 * stages + 3 * groups * items + groups);
