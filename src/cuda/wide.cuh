@@ -27,7 +27,7 @@ namespace bq::cuda {
 
 template <any_format F, int Most>
 struct wide_plan {
-  static constexpr std::array widths = wide_widths<Most>;
+  static constexpr std::array widths = wide_widths<Most>();
   static constexpr bool narrow = is_narrow<Most>;
   static constexpr int batch = narrow ? 4 : 2;                         // steps that are unpacked at a time
   static constexpr int chunks = 4, chunk_steps = tile_steps / chunks;  // of a tile, 64 columns each
@@ -439,9 +439,9 @@ void launch_best(const device_matrix::contents& w, const prepared& x, float* y, 
   const auto divide = [&](const auto& widths) {
     return divide_wide(w.row_tiles, x.tokens, w.cols, std::max(1, w.device.multiprocessors / wide_cluster), widths);
   };
-  const wide_division narrow = divide(wide_widths<Narrow>);
+  const wide_division narrow = divide(wide_widths<Narrow>());
   if constexpr (Wide > Narrow && wide_plan<F, Wide>::fits) {
-    const wide_division wide = divide(wide_widths<Wide>);
+    const wide_division wide = divide(wide_widths<Wide>());
     if (wide.cost < narrow.cost) return launch_wide<F, Wide>(w, x, y, wide.parts, 1, s);
   }
   launch_wide<F, Narrow>(w, x, y, narrow.parts, 1, s);

@@ -15,15 +15,19 @@ namespace bq::cuda {
 
 inline constexpr int wide_cluster = 2, wide_groups = 2;  // blocks of a cluster, consumer warpgroups of a block
 inline constexpr int wide_group_tiles = 4, wide_strip_tiles = wide_cluster * wide_groups * wide_group_tiles;
+// Whether a kernel's tiles have up to 64 tokens: then all of them the same.
+template <int Most>
+inline constexpr bool is_narrow = Most <= 64;
 // Tokens of a tile, by the most that a kernel's tiles have: 32, 64, 176, or 256, where the sums of all sections so far
 // do not fit the registers beside those of a section. hopper.cuh has their products.
+// (A function, as nvcc has host code define a variable as one that can be written.)
 template <int Most>
-inline constexpr bool is_narrow = Most <= 64;  // then all of that width
-template <int Most>
-inline constexpr std::array wide_widths{Most, is_narrow<Most> ? Most : 128};
+constexpr std::array<int, 2> wide_widths() {
+  return {Most, is_narrow<Most> ? Most : 128};
+}
 // Of tiles that several pairs of blocks share.
 template <int Most>
-inline constexpr int wide_split_width = wide_widths<Most>[1];
+inline constexpr int wide_split_width = wide_widths<Most>()[1];
 // What a tile costs besides its tokens, in tokens, as measured: weights are unpacked as often for few tokens.
 inline constexpr int wide_tile_cost = 92;
 

@@ -54,8 +54,8 @@ TEST_CASE("the division of a product of many tokens covers it, and ends no later
   constexpr int clusters = 66;
   for (const std::int64_t row_tiles : {1, 16, 17, 256, 896, 8016}) {
     for (const std::int64_t tokens : {17, 33, 64, 65, 127, 128, 177, 512, 1000, 4096, 100000}) {
-      for (const auto& widths : {bq::cuda::wide_widths<32>, bq::cuda::wide_widths<64>, bq::cuda::wide_widths<176>,
-                                 bq::cuda::wide_widths<256>}) {
+      for (const auto& widths : {bq::cuda::wide_widths<32>(), bq::cuda::wide_widths<64>(), bq::cuda::wide_widths<176>(),
+                                 bq::cuda::wide_widths<256>()}) {
         CAPTURE(row_tiles);
         CAPTURE(tokens);
         CAPTURE(widths[0]);
