@@ -36,7 +36,12 @@ product_device current_product_device() {
   ask(reserved, cudaDevAttrReservedSharedMemoryPerBlock);
   ask(major, cudaDevAttrComputeCapabilityMajor);
   const int half = per_multiprocessor / 2 - reserved;
-  return {multiprocessors, major >= 9 ? std::min(per_block, half) : per_block, major >= 9, current_device_has_wgmma()};
+  const bool starts_early = major >= 9;
+  return {.multiprocessors = multiprocessors,
+          .shared_bytes = per_block,
+          .half_shared_bytes = starts_early ? std::min(per_block, half) : per_block,
+          .starts_early = starts_early,
+          .has_wgmma = current_device_has_wgmma()};
 }
 
 }  // namespace bq::cuda

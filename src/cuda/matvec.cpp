@@ -1,5 +1,5 @@
-// The plan of a product of few tokens: the batch of partial sums that fits a part of the shared memory, and rings as
-// long as the rest allows.
+// The plan of a product of few tokens: the batch of partial sums that fits a part of the shared memory, and as many
+// warps as the rest allows.
 #include "matvec.hpp"
 
 #include <algorithm>
@@ -8,6 +8,7 @@ namespace bq::cuda {
 
 matvec_plan plan_matvec(const matvec_shape& shape, const product_device& device) {
   const int places = device.multiprocessors * shape.places;
+  const int shared_bytes = shape.places > 1 ? device.half_shared_bytes : device.shared_bytes;
   int blocks = is_tall(shape.row_tiles, places) ? places : std::min(device.multiprocessors, shape.row_tiles);
   int block_tiles = (shape.row_tiles + blocks - 1) / blocks;
   // Of few tokens, the last blocks get no rows (matvec.cuh). Where there are too few such blocks, all places are taken:
@@ -18,13 +19,12 @@ matvec_plan plan_matvec(const matvec_shape& shape, const product_device& device)
     block_tiles = (shape.row_tiles + blocks - 1) / blocks;
   }
   const int sums = shape.tokens * token_stride * static_cast<int>(sizeof(float));  // of a tile and section
-  const int most_sums = std::max(1, device.shared_bytes / 3 / sums);
+  const int most_sums = std::max(1, shared_bytes / 3 / sums);
 
   matvec_plan plan{.blocks = blocks,
                    .warps = shape.warps,
                    .least_tiles = spares ? block_tiles : shape.row_tiles / blocks,
                    .longer_blocks = spares ? 0 : shape.row_tiles % blocks,
-                   .stages = 0,
                    .sections = (shape.col_tiles + section_tiles - 1) / section_tiles,
                    .batch_tiles = 0,
                    .batch_sections = 0,
@@ -37,11 +37,8 @@ matvec_plan plan_matvec(const matvec_shape& shape, const product_device& device)
     const int running = plan.batch_sections < plan.sections ? 1 : 0;
     const int batch = plan.batch_tiles * sums * (plan.batch_sections + running) +
                       most_kernel_tokens * static_cast<int>(sizeof(float));
-    const int fixed = batch + plan.warps * (shape.staged_bytes + static_cast<int>(sizeof(matvec_notes)));
-    const int left = device.shared_bytes - fixed;
-    const int stage = plan.warps * shape.stage_bytes;
-    plan.stages = std::min(matvec_notes::most_stages, left / stage);
-    if (plan.stages < 1 || (plan.stages < 2 && plan.warps > 2)) continue;
+    plan.shared_bytes = batch + plan.warps * (shape.warp_bytes + static_cast<int>(sizeof(matvec_notes)));
+    if (plan.shared_bytes > shared_bytes) continue;
     // Warps with equal shares read all of the activations at a time, which should fit the first-level cache.
     constexpr int most_activations = 16 << 10;
     const int share = (plan.batch_tiles * shape.col_tiles + plan.warps - 1) / plan.warps;
@@ -49,12 +46,11 @@ matvec_plan plan_matvec(const matvec_shape& shape, const product_device& device)
         share > section_tiles) {
       plan.share = share;
     }
-    plan.shared_bytes = fixed + plan.stages * stage;
     return plan;
   }
   throw error({.code = errc::device,
                .message = "the GPU has too little shared memory for a product",
-               .found = std::to_string(device.shared_bytes) + " bytes for a thread block"});
+               .found = std::to_string(shared_bytes) + " bytes for a thread block"});
 }
 
 }  // namespace bq::cuda

@@ -27,6 +27,10 @@ namespace bq::cuda {
 template <any_format F>
 using matvec_ring = tile_ring<tile<F>::bytes>;
 
+// Shared memory of each warp besides its notes.
+template <any_format F>
+inline constexpr int matvec_warp_bytes = matvec_ring<F>::bytes + fragments<F>::staged_bytes;
+
 __device__ __forceinline__ float reciprocal_of_power(float f) {
   return __uint_as_float(0x7f000000u - __float_as_uint(f));
 }
@@ -109,7 +113,7 @@ __device__ __forceinline__ void keep_place(int tiles) {
 template <any_format F, int Tokens, int Warps, int Blocks>
 __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_constant__ matvec_call c) {
   extern __shared__ uint4 shared_memory[];
-  constexpr int N = (Tokens + 7) / 8, stage_bytes = matvec_ring<F>::stage_bytes;  // N groups of 8 tokens
+  constexpr int N = (Tokens + 7) / 8;                           // groups of 8 tokens
   constexpr int lookahead = (Warps * Blocks > 16 ? 4 : 8) / N;  // pairs of steps whose activations are loaded ahead
   // Compilers bring loads without a condition close to their use where scales of many groups need registers.
   constexpr bool kept_loads = fragments<F>::groups > 8 && Tokens <= 8;
@@ -121,8 +125,8 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
   launch_dependents();
 
   auto* rings = reinterpret_cast<unsigned char*>(shared_memory);
-  unsigned char* staged = rings + warps * c.stages * stage_bytes + warp * fragments<F>::staged_bytes;
-  const int notes_at = warps * (c.stages * stage_bytes + fragments<F>::staged_bytes);
+  unsigned char* staged = rings + warps * matvec_ring<F>::bytes + warp * fragments<F>::staged_bytes;
+  const int notes_at = warps * matvec_warp_bytes<F>;
   static_assert(offsetof(matvec_notes, barriers) == 0);
   matvec_notes& notes = reinterpret_cast<matvec_notes*>(rings + notes_at)[warp];
   auto* partial = reinterpret_cast<float*>(rings + notes_at + warps * static_cast<int>(sizeof(matvec_notes)));
@@ -149,8 +153,8 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
   };
 
   // The next piece of the batch.
-  matvec_ring<F> ring(rings, warp * c.stages * stage_bytes, notes_at + warp * static_cast<int>(sizeof(matvec_notes)),
-                      c.stages, lane);
+  matvec_ring<F> ring(rings, warp * matvec_ring<F>::bytes, notes_at + warp * static_cast<int>(sizeof(matvec_notes)),
+                      lane);
   const unsigned char* source = nullptr;
   int ahead = 0, left = 0;  // runs that were begun; pieces that the last of them still has
   const auto request = [&] {
@@ -168,7 +172,7 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
   const auto fill = [&] {
     ahead = 0;
 #pragma unroll 1
-    for (int i = 0; i < c.stages; ++i) {
+    for (int i = 0; i < ring.stages; ++i) {
       request();
       ring.next();
     }
@@ -332,8 +336,7 @@ struct matvec_config {
 template <any_format F, int Tokens, bool Tall = false>
 void launch_matvec(const device_matrix::contents& w, const prepared& x, float* y, stream s) {
   using config = matvec_config<F, Tokens, Tall>;
-  const matvec_shape shape{.stage_bytes = matvec_ring<F>::stage_bytes,
-                           .staged_bytes = fragments<F>::staged_bytes,
+  const matvec_shape shape{.warp_bytes = matvec_warp_bytes<F>,
                            .warps = config::warps,
                            .places = config::blocks,
                            .row_tiles = static_cast<int>(w.row_tiles),
@@ -349,7 +352,6 @@ void launch_matvec(const device_matrix::contents& w, const prepared& x, float* y
                          .least_tiles = plan.least_tiles,
                          .longer_blocks = plan.longer_blocks,
                          .col_tiles = static_cast<int>(w.col_tiles),
-                         .stages = plan.stages,
                          .batch_tiles = plan.batch_tiles,
                          .batch_sections = plan.batch_sections,
                          .sections = plan.sections,

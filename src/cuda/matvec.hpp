@@ -9,7 +9,6 @@ namespace bq::cuda {
 struct matvec_plan {
   int blocks, warps;
   int least_tiles, longer_blocks;   // rows of tiles of a block, while there are any; blocks that have one more
-  int stages;                       // of each warp's ring
   int sections;                     // of the columns
   int batch_tiles, batch_sections;  // whose partial sums meet in shared memory at a time
   int share;                        // pieces of each warp, if warps share sections; else 0
@@ -18,8 +17,8 @@ struct matvec_plan {
 
 // What a plan depends on: of a kernel, of the matrix.
 struct matvec_shape {
-  int stage_bytes, staged_bytes, warps;  // of one warp; the most warps
-  int places;                            // of thread blocks in a multiprocessor
+  int warp_bytes, warps;  // shared memory of a warp besides its notes; the most warps
+  int places;             // of thread blocks in a multiprocessor
   int row_tiles, col_tiles, tokens;
 };
 // Tall matrices fill all places; of others' two, one is for the next kernel's blocks, which start early.
@@ -31,8 +30,8 @@ constexpr bool is_tall(std::int64_t row_tiles, int places) {
 // What a warp keeps in shared memory beside weights and scales. Of a batch it has at most so many runs: rows of tiles x
 // sections, two of which may be parts.
 struct matvec_notes {
-  static constexpr int most_stages = 8, most_runs = 12;
-  std::uint64_t barriers[most_stages];
+  static constexpr int most_runs = 12;
+  std::uint64_t barriers[2];    // of the ring
   float factors[2][tile_rows];  // of the rows of this run and the next
   // Pieces of one row of tiles and one section that follow one another.
   struct alignas(8) run {
@@ -65,7 +64,7 @@ struct matvec_call {
   float* y;  // [tokens, rows]
   std::int64_t rows;
   int row_tiles, least_tiles, longer_blocks, col_tiles;
-  int stages, batch_tiles, batch_sections, sections;
+  int batch_tiles, batch_sections, sections;
   int share;                      // pieces of each warp, if warps share sections; else 0
   fraction by_cols, by_sections;  // divisions by col_tiles and sections
 };

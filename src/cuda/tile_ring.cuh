@@ -1,9 +1,8 @@
 // A warp's ring of pieces of weights in shared memory, filled while the warp computes: by the bulk copy engine from
 // compute capability 9.0 on, by asynchronous copies of 16 bytes a lane on 8.x, else by plain copies.
 //
-// Pieces are consumed in the order in which they were requested; each stage of the ring holds one, and has a barrier
-// whose phase flips each time the stage is full. Once all stages were requested, the next piece goes where the oldest
-// one was.
+// Pieces are consumed in the order in which they were requested; each of two stages holds one, and has a barrier whose
+// phase flips each time the stage is full. More stages are slower (an H200, formats of two bits: 5 % for each).
 #pragma once
 #include "arch.cuh"
 
@@ -13,18 +12,19 @@ namespace bq::cuda {
 template <int Bytes, int Arch = arch>
 class tile_ring {
  public:
+  static constexpr int stages = 2;
   // Whole cache lines: bulk copies to elsewhere are slower.
   static constexpr int stage_bytes = (Bytes + 127) / 128 * 128, barrier_bytes = 8;
+  static constexpr int bytes = stages * stage_bytes;
 
-  // Of `memory`, stages * stage_bytes from `first` on and stages * barrier_bytes from `barriers` on belong to this warp
-  // alone; aligned to 16.
-  __device__ __forceinline__ tile_ring(unsigned char* memory, int first, int barriers, int stages, int lane)
+  // Of `memory`, `bytes` from `first` on and a barrier for each stage from `barriers` on belong to this warp alone;
+  // aligned to 128 and 8.
+  __device__ __forceinline__ tile_ring(unsigned char* memory, int first, int barriers, int lane)
       : memory_(memory),
-        first_(first),
-        end_(first + stages * stage_bytes),
-        barriers_(barriers),
         at_(first),
         barrier_(barriers),
+        both_(2 * first + stage_bytes),
+        both_barriers_(2 * barriers + barrier_bytes),
         lane_(lane) {
     if constexpr (Arch >= 80) {
       if (lane < stages) {
@@ -89,15 +89,12 @@ class tile_ring {
     __syncwarp();
     return memory_ + at_;
   }
-  // Goes to the next stage; what comes after the last is the first one again.
+  // Goes to the other stage.
   __device__ __forceinline__ void next() {
-    at_ += stage_bytes;
-    barrier_ += barrier_bytes;
-    if (at_ == end_) {
-      at_ = first_;
-      barrier_ = barriers_;
-      phase_ ^= 1;
-    }
+    at_ = both_ - at_;
+    barrier_ = both_barriers_ - barrier_;
+    phase_ ^= odd_;
+    odd_ ^= 1;
   }
   // After as many requests as there are stages: back to the first of them.
   __device__ __forceinline__ void turn_back() { phase_ ^= 1; }
@@ -116,8 +113,10 @@ class tile_ring {
   __device__ __forceinline__ std::uint32_t barrier() const { return address(barrier_); }
 
   unsigned char* memory_;
-  int first_, end_, barriers_, at_, barrier_, lane_;
-  std::uint32_t phase_ = 0;
+  int at_, barrier_;          // of this stage
+  int both_, both_barriers_;  // the sum of both stages': what is computed again at each turn would be waited for
+  int lane_;
+  std::uint32_t phase_ = 0, odd_ = 0;
   std::uint64_t policy_ = 0;
 };
 
