@@ -113,8 +113,10 @@ __device__ __forceinline__ void keep_place(int tiles) {
 template <any_format F, int Tokens, int Warps, int Blocks>
 __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_constant__ matvec_call c) {
   extern __shared__ uint4 shared_memory[];
-  constexpr int N = (Tokens + 7) / 8;                           // groups of 8 tokens
-  constexpr int lookahead = (Warps * Blocks > 16 ? 4 : 8) / N;  // pairs of steps whose activations are loaded ahead
+  constexpr int N = (Tokens + 7) / 8;  // groups of 8 tokens
+  // Pairs of steps whose activations are loaded ahead: fewer where words and scales need the registers.
+  constexpr bool cramped = Warps * Blocks > 16 || (N > 1 && tile<F>::bytes > 3200 && fragments<F>::groups > 8);
+  constexpr int lookahead = (cramped ? 4 : 8) / N;
   // Compilers bring loads without a condition close to their use where scales of many groups need registers.
   constexpr bool kept_loads = fragments<F>::groups > 8 && Tokens <= 8;
   // Words of a pair of steps, four activations of either, from each to the next.
@@ -324,18 +326,17 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
 }
 
 // The division of a multiprocessor for so many tokens, as measured on an H200: two thread blocks at a time where
-// the registers allow it, so that the next kernel's weights arrive while this one ends. From nine tokens on that takes
-// fewer warps, and is faster for tall matrices alone.
-template <any_format F, int Tokens, bool Tall>
+// the registers allow it, so that the next kernel's weights arrive while this one ends.
+template <any_format F, int Tokens>
 struct matvec_config {
   static constexpr bool large = tile<F>::bytes > 3200;  // formats with many words a lane, or floats
-  static constexpr int blocks = Tokens <= 8 || Tall ? 2 : 1;
-  static constexpr int warps = blocks == 2 && large ? 8 : Tall ? 12 : 16;
+  static constexpr int blocks = Tokens <= 8 ? 2 : 1;
+  static constexpr int warps = blocks == 2 && large ? 8 : 16;
 };
 
-template <any_format F, int Tokens, bool Tall = false>
+template <any_format F, int Tokens>
 void launch_matvec(const device_matrix::contents& w, const prepared& x, float* y, stream s) {
-  using config = matvec_config<F, Tokens, Tall>;
+  using config = matvec_config<F, Tokens>;
   const matvec_shape shape{.warp_bytes = matvec_warp_bytes<F>,
                            .warps = config::warps,
                            .places = config::blocks,
@@ -373,8 +374,6 @@ void matvec_kernels<F>::launch(const device_matrix::contents& w, const prepared&
         launch_matvec<F, prepared::most_row_tokens>(w, part, y + first * w.rows, s);
       } else if (part.tokens <= 8) {
         launch_matvec<F, 8>(w, part, y + first * w.rows, s);
-      } else if (is_tall(w.row_tiles, matvec_config<F, most, true>::blocks * w.device.multiprocessors)) {
-        launch_matvec<F, most, true>(w, part, y + first * w.rows, s);
       } else {
         launch_matvec<F, most>(w, part, y + first * w.rows, s);
       }
