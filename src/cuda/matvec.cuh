@@ -12,7 +12,8 @@
 // it again after, one integer division after the other.
 //
 // Blocks are placed while the kernel that prepares a few tokens still has as many multiprocessors: the last of them
-// come beside others of this kernel, and have no rows, unless that makes ranges longer.
+// come beside others of this kernel, and have no rows, unless that makes ranges longer. From nine tokens on a block
+// fills a multiprocessor, and the last ones wait for theirs.
 #pragma once
 #include <algorithm>
 #include <cstddef>
@@ -330,7 +331,7 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
 template <any_format F, int Tokens>
 struct matvec_config {
   static constexpr bool large = tile<F>::bytes > 3200;  // formats with many words a lane, or floats
-  static constexpr int blocks = Tokens <= 8 ? 2 : 1;
+  static constexpr int blocks = Tokens <= most_paired_tokens ? 2 : 1;
   static constexpr int warps = blocks == 2 && large ? 8 : 16;
 };
 
@@ -372,8 +373,8 @@ void matvec_kernels<F>::launch(const device_matrix::contents& w, const prepared&
                           x.stride, x.in};
       if (part.in == prepared::order::rows) {
         launch_matvec<F, prepared::most_row_tokens>(w, part, y + first * w.rows, s);
-      } else if (part.tokens <= 8) {
-        launch_matvec<F, 8>(w, part, y + first * w.rows, s);
+      } else if (part.tokens <= most_paired_tokens) {
+        launch_matvec<F, most_paired_tokens>(w, part, y + first * w.rows, s);
       } else {
         launch_matvec<F, most>(w, part, y + first * w.rows, s);
       }

@@ -70,12 +70,13 @@ struct matvec_call {
 };
 
 inline constexpr int most_kernel_tokens = 16;  // of matvec.cuh: more cost more than another reading of the weights
+inline constexpr int most_paired_tokens = 8;   // two thread blocks share a multiprocessor; of more, one fills it
 inline constexpr int most_matvec_tokens = 64, token_stride = tile_rows + 4;  // floats; without conflicts of banks
 
-// Whether a product may be placed while so many thread blocks still prepare its activations. Of a few, those that miss
-// a multiprocessor are ones without rows; of many tokens, a block fills one. Else two of the product's would share one.
+// Whether a product may be placed while so many thread blocks still prepare its activations, one for each token. Of a
+// few, those that miss a multiprocessor are ones without rows; else two of the product's must not come to share one.
 BQ_HD constexpr bool leaves_places(unsigned blocks) {
-  return blocks <= prepared::most_row_tokens || blocks > most_kernel_tokens;
+  return blocks <= prepared::most_row_tokens || blocks > most_paired_tokens;
 }
 
 // One for each format, made in its unit (format.cu.in).
