@@ -121,7 +121,7 @@ TEST_CASE("a chain of kernels queued at once, or captured into a graph, equals o
   const weights w = make_weights<bq::q4_K>(size, size, 11);
   const bq::cuda::device_matrix on_device = mover.upload({bq::type::q4_K, size, size, w.blocks});
   const device::array<float> norm_weight(std::vector<float>(size, 1.0f));
-  for (const std::int64_t tokens : {1, 4, 5, 17}) {
+  for (const std::int64_t tokens : {1, 4, 5, 9, 16, 17}) {
     CAPTURE(tokens);
     const std::vector<float> start = make_activations(tokens, size);
     const auto count = static_cast<std::size_t>(tokens * size);
@@ -161,6 +161,70 @@ TEST_CASE("a chain of kernels queued at once, or captured into a graph, equals o
     cudaGraphExecDestroy(ready_graph);
     cudaGraphDestroy(graph);
     cudaStreamDestroy(s);
+  }
+}
+
+TEST_CASE("the plan of a product of few tokens covers it, and fits") {
+  using bq::cuda::matvec_notes, bq::cuda::matvec_plan, bq::cuda::matvec_shape;
+  const bq::cuda::product_device devices[] = {{132, 227 << 10, 113 << 10, true, true},
+                                              {170, 99 << 10, 49 << 10, true, false},
+                                              {40, 64 << 10, 64 << 10, false, false}};
+  for (const auto& device : devices) {
+    for (const int warp_bytes : {2300, 5120, 9728, 32768}) {  // the least and the most that formats take
+      for (const int tokens : {1, 4, 5, 8, 9, 16}) {
+        for (const int row_tiles : {1, 4, 64, 131, 133, 256, 527, 896, 1792, 8016}) {
+          for (const int col_tiles : {1, 3, 4, 16, 32, 43, 56, 400}) {
+            CAPTURE(warp_bytes);
+            CAPTURE(tokens);
+            CAPTURE(row_tiles);
+            CAPTURE(col_tiles);
+            const int places = tokens <= bq::cuda::most_paired_tokens ? 2 : 1;
+            const matvec_shape shape{warp_bytes, 16, places, row_tiles, col_tiles, tokens};
+            const matvec_plan plan = bq::cuda::plan_matvec(shape, device);
+            CHECK(plan.shared_bytes <= (places == 2 ? device.half_shared_bytes : device.shared_bytes));
+            CHECK((plan.warps >= 1 && plan.warps <= shape.warps));
+            CHECK((plan.blocks >= 1 && plan.blocks <= places * device.multiprocessors));
+
+            const int longest = plan.least_tiles + (plan.longer_blocks > 0);
+            const int tiles = plan.blocks * plan.least_tiles + plan.longer_blocks;
+            CHECK(tiles >= row_tiles);
+            if (tokens > bq::cuda::prepared::most_row_tokens) CHECK(tiles == row_tiles);  // each block has some
+            CHECK(tiles - row_tiles < longest * plan.blocks);
+            CHECK(plan.sections == bq::cuda::ceil_div(col_tiles, bq::cuda::section_tiles));
+            CHECK((plan.batch_sections >= 1 && plan.batch_sections <= plan.sections));
+            CHECK((plan.batch_tiles >= 1 && plan.batch_tiles <= longest));
+            if (plan.share == 0) {
+              const int turns = plan.batch_tiles * plan.batch_sections;
+              CHECK(bq::cuda::ceil_div(turns, plan.warps) <= matvec_notes::most_runs);
+            } else {
+              const int pieces = plan.batch_tiles * col_tiles;
+              const auto run_of = [&](int piece) {
+                return piece / col_tiles * plan.sections + piece % col_tiles / bq::cuda::section_tiles;
+              };
+              int most_runs = 0;
+              for (int begin = 0; begin < pieces; begin += plan.share) {
+                most_runs = std::max(most_runs, run_of(std::min(begin + plan.share, pieces) - 1) - run_of(begin) + 1);
+              }
+              CHECK(most_runs <= matvec_notes::most_runs);
+              CHECK(plan.share * plan.warps >= pieces);
+              CHECK(plan.share > bq::cuda::section_tiles);  // so that a section has at most two warps
+              CHECK(plan.batch_sections == plan.sections);
+            }
+          }
+        }
+      }
+    }
+  }
+  CHECK_THROWS_AS(bq::cuda::plan_matvec({65536, 16, 2, 1, 1, 1}, devices[2]), bq::error);
+}
+
+TEST_CASE("division by a fraction is exact") {
+  for (int divisor = 1; divisor < 1 << 15; divisor = divisor < 300 ? divisor + 1 : divisor + divisor / 37) {
+    const bq::cuda::fraction by(divisor);
+    int wrong = 0;
+    for (int i = 0; i < 1 << 15; ++i) wrong += by(i) != i / divisor;
+    CAPTURE(divisor);
+    CHECK(wrong == 0);
   }
 }
 
