@@ -36,59 +36,6 @@ __device__ __forceinline__ float reciprocal_of_power(float f) {
   return __uint_as_float(0x7f000000u - __float_as_uint(f));
 }
 
-// What one warp multiplies of a batch, in order, in shared memory: the i-th run is found by lane i.
-struct matvec_runs {
-  using run = matvec_notes::run;
-  int count;
-  run* memory;
-
-  __device__ __forceinline__ run operator[](int i) const { return memory[i]; }
-
-  // Whole sections; warps take turns: at the same time they are at the same section, whose activations come from the
-  // first-level cache.
-  __device__ __forceinline__ void take_turns(const matvec_call& c, int tiles, int section, int sections, int warp,
-                                             int warps, int lane) {
-    const int units = tiles * sections;
-    count = warp < units ? (units - warp + warps - 1) / warps : 0;
-    const int unit = warp + min(lane, count) * warps, in_section = unit / tiles, in_tile = unit - in_section * tiles;
-    describe(c, lane, in_tile, section, in_section, 0, section_tiles, 0);
-  }
-
-  // Equal ranges of the pieces of all rows, one after the other, for few activations. Of a section that two warps
-  // share, the first one's part is the first of its runs, and the second one's the last: then the sums to go on from
-  // are there.
-  __device__ __forceinline__ void take_shares(const matvec_call& c, int tiles, int warp, int lane) {
-    const int all = tiles * c.col_tiles, sections = c.batch_sections;
-    const int begin = min(warp * c.share, all), end = min(begin + c.share, all);
-    const int first_row = c.by_cols(begin), last_row = c.by_cols(end);
-    const int first = begin - first_row * c.col_tiles, last = end - last_row * c.col_tiles;
-    const int closing = first % section_tiles, opening = last % section_tiles;
-    const int unit = first_row * sections + (first + section_tiles - 1) / section_tiles;  // the first whole one
-    const int whole = last_row * sections + last / section_tiles - unit, before = opening > 0;
-    count = begin < end ? before + whole + (closing > 0) : 0;
-    const int of_whole = lane - before;
-    if (of_whole < 0) {
-      describe(c, lane, last_row, 0, last / section_tiles, 0, opening, run::opens);
-    } else if (of_whole < whole) {
-      const int in_tile = c.by_sections(unit + of_whole);
-      describe(c, lane, in_tile, 0, unit + of_whole - in_tile * sections, 0, section_tiles, 0);
-    } else {
-      describe(c, lane, first_row, 0, first / section_tiles, closing, section_tiles, run::closes);
-    }
-  }
-
- private:
-  // Pieces [from, to) of a section, as far as there are columns.
-  __device__ __forceinline__ void describe(const matvec_call& c, int lane, int in_tile, int section, int in_section,
-                                           int from, int to, int does) {
-    const int column = (section + in_section) * section_tiles;
-    const int pieces = min(to, c.col_tiles - column) - from;
-    if (lane < count) {
-      memory[lane] = {in_tile * c.col_tiles + column + from, in_tile | does << 20 | pieces << 24};
-    }
-  }
-};
-
 // Between warp i - 1, which arrives, and warp i, which waits for what that has written to shared memory.
 __device__ __forceinline__ void pair_arrive(int i) { asm volatile("bar.arrive %0, 64;" ::"r"(i) : "memory"); }
 __device__ __forceinline__ void pair_sync(int i) { asm volatile("bar.sync %0, 64;" ::"r"(i) : "memory"); }
@@ -130,7 +77,8 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
   auto* rings = reinterpret_cast<unsigned char*>(shared_memory);
   unsigned char* staged = rings + warps * matvec_ring<F>::bytes + warp * fragments<F>::staged_bytes;
   const int notes_at = warps * matvec_warp_bytes<F>;
-  static_assert(offsetof(matvec_notes, barriers) == 0);
+  static_assert(offsetof(matvec_notes, barriers) == 0 &&
+                sizeof(matvec_notes::barriers) == matvec_ring<F>::stages * matvec_ring<F>::barrier_bytes);
   matvec_notes& notes = reinterpret_cast<matvec_notes*>(rings + notes_at)[warp];
   auto* partial = reinterpret_cast<float*>(rings + notes_at + warps * static_cast<int>(sizeof(matvec_notes)));
   const int tokens = c.x.tokens, partial_size = tokens * token_stride;

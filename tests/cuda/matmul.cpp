@@ -17,6 +17,60 @@ bool same_bits(const float* a, const float* b, std::size_t n) {
   return std::equal(a, a + n, b, [](float p, float q) { return bq::f32_to_bits(p) == bq::f32_to_bits(q); });
 }
 
+// Checks the runs of all warps for a batch: `tiles` rows of tiles from a block's first one on, `sections` from
+// `section` on.
+void check_runs(const bq::cuda::matvec_plan& plan, int col_tiles, int tiles, int section, int sections) {
+  using bq::cuda::matvec_notes, bq::cuda::section_tiles;
+  using run = matvec_notes::run;
+  bq::cuda::matvec_call call{};
+  call.col_tiles = col_tiles;
+  call.batch_sections = plan.batch_sections;
+  call.sections = plan.sections;
+  call.share = plan.share;
+  call.by_cols = bq::cuda::fraction(col_tiles);
+  call.by_sections = bq::cuda::fraction(plan.sections);
+  std::vector<int> seen(static_cast<std::size_t>(tiles * col_tiles));
+  int opened = -1;  // the place where the warp before ends, if that is within a section
+  for (int warp = 0; warp < plan.warps; ++warp) {
+    run memory[matvec_notes::most_runs];
+    bq::cuda::matvec_runs runs{0, memory};
+    for (int lane = 0; lane < 32; ++lane) {
+      if (plan.share > 0) {
+        runs.take_shares(call, tiles, warp, lane);
+      } else {
+        runs.take_turns(call, tiles, section, sections, warp, plan.warps, lane);
+      }
+      REQUIRE(runs.count <= matvec_notes::most_runs);
+    }
+    int closed = -1, opens = -1;
+    for (int i = 0; i < runs.count; ++i) {
+      const run& r = runs[i];
+      const int column = r.first - r.row() * col_tiles, in = column / section_tiles, end = column + r.pieces();
+      REQUIRE((r.row() < tiles && r.pieces() > 0 && in >= section && in < section + sections));
+      for (int piece = 0; piece < r.pieces(); ++piece) ++seen[static_cast<std::size_t>(r.first + piece)];
+      const bool begins = column == in * section_tiles, ends = end == std::min((in + 1) * section_tiles, col_tiles);
+      if (r.does() == run::opens) {
+        CHECK((i == 0 && begins && !ends));
+        opens = r.first + r.pieces();
+      } else if (r.does() == run::closes) {
+        CHECK((i == runs.count - 1 && !begins && ends));
+        closed = r.first;
+      } else {
+        CHECK((begins && ends));
+      }
+    }
+    CHECK(closed == opened);  // with what the warp before has left
+    opened = opens;
+  }
+  CHECK(opened == -1);
+  int wrong = 0;
+  for (int i = 0; i < tiles * col_tiles; ++i) {
+    const int in = i % col_tiles / section_tiles;
+    wrong += seen[static_cast<std::size_t>(i)] != (in >= section && in < section + sections);
+  }
+  CHECK(wrong == 0);
+}
+
 }  // namespace
 
 TEST_CASE_TEMPLATE_DEFINE("products agree with f64, and their bits do not depend on the batch", F, product_of) {
@@ -164,8 +218,8 @@ TEST_CASE("a chain of kernels queued at once, or captured into a graph, equals o
   }
 }
 
-TEST_CASE("the plan of a product of few tokens covers it, and fits") {
-  using bq::cuda::matvec_notes, bq::cuda::matvec_plan, bq::cuda::matvec_shape;
+TEST_CASE("the plan of a product of few tokens covers it, and fits; so do the runs of its warps") {
+  using bq::cuda::matvec_plan, bq::cuda::matvec_shape;
   const bq::cuda::product_device devices[] = {{132, 227 << 10, 113 << 10, true, true},
                                               {170, 99 << 10, 49 << 10, true, false},
                                               {40, 64 << 10, 64 << 10, false, false}};
@@ -193,22 +247,11 @@ TEST_CASE("the plan of a product of few tokens covers it, and fits") {
             CHECK(plan.sections == bq::cuda::ceil_div(col_tiles, bq::cuda::section_tiles));
             CHECK((plan.batch_sections >= 1 && plan.batch_sections <= plan.sections));
             CHECK((plan.batch_tiles >= 1 && plan.batch_tiles <= longest));
-            if (plan.share == 0) {
-              const int turns = plan.batch_tiles * plan.batch_sections;
-              CHECK(bq::cuda::ceil_div(turns, plan.warps) <= matvec_notes::most_runs);
-            } else {
-              const int pieces = plan.batch_tiles * col_tiles;
-              const auto run_of = [&](int piece) {
-                return piece / col_tiles * plan.sections + piece % col_tiles / bq::cuda::section_tiles;
-              };
-              int most_runs = 0;
-              for (int begin = 0; begin < pieces; begin += plan.share) {
-                most_runs = std::max(most_runs, run_of(std::min(begin + plan.share, pieces) - 1) - run_of(begin) + 1);
+            if (plan.share > 0) CHECK(plan.batch_sections == plan.sections);
+            for (const int rows : {plan.batch_tiles, (longest - 1) % plan.batch_tiles + 1}) {
+              for (int section = 0; section < plan.sections; section += plan.batch_sections) {
+                check_runs(plan, col_tiles, rows, section, std::min(plan.batch_sections, plan.sections - section));
               }
-              CHECK(most_runs <= matvec_notes::most_runs);
-              CHECK(plan.share * plan.warps >= pieces);
-              CHECK(plan.share > bq::cuda::section_tiles);  // so that a section has at most two warps
-              CHECK(plan.batch_sections == plan.sections);
             }
           }
         }
