@@ -28,6 +28,10 @@ namespace bq::cuda {
 template <any_format F>
 using matvec_ring = tile_ring<tile<F>::bytes>;
 
+// Formats with many words a lane, or floats.
+template <any_format F>
+inline constexpr bool is_large = tile<F>::bytes > 3200;
+
 // Shared memory of each warp besides its notes.
 template <any_format F>
 inline constexpr int matvec_warp_bytes = matvec_ring<F>::bytes + fragments<F>::staged_bytes;
@@ -63,7 +67,7 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
   extern __shared__ uint4 shared_memory[];
   constexpr int N = (Tokens + 7) / 8;  // groups of 8 tokens
   // Pairs of steps whose activations are loaded ahead: fewer where words and scales need the registers.
-  constexpr bool cramped = Warps * Blocks > 16 || (N > 1 && tile<F>::bytes > 3200 && fragments<F>::groups > 8);
+  constexpr bool cramped = Warps * Blocks > 16 || (N > 1 && is_large<F> && fragments<F>::groups > 8);
   constexpr int lookahead = (cramped ? 4 : 8) / N;
   // Compilers bring loads without a condition close to their use where scales of many groups need registers.
   constexpr bool kept_loads = fragments<F>::groups > 8 && Tokens <= 8;
@@ -278,9 +282,8 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
 // the registers allow it, so that the next kernel's weights arrive while this one ends.
 template <any_format F, int Tokens>
 struct matvec_config {
-  static constexpr bool large = tile<F>::bytes > 3200;  // formats with many words a lane, or floats
   static constexpr int blocks = Tokens <= most_paired_tokens ? 2 : 1;
-  static constexpr int warps = blocks == 2 && large ? 8 : 16;
+  static constexpr int warps = blocks == 2 && is_large<F> ? 8 : 16;
 };
 
 template <any_format F, int Tokens>
