@@ -12,7 +12,6 @@
 #include "code_scale.cuh"
 #include "element.cuh"
 #include "fast.hpp"
-#include "matvec.hpp"
 #include "prepared.hpp"
 #include "row_factor.hpp"
 #include "src/activation_functions.hpp"
@@ -124,7 +123,7 @@ struct row_outputs {
     auto* values = const_cast<unsigned char*>(products.values);
     const std::uint32_t low = f16_pair(v.x * factor, v.y * factor), high = f16_pair(v.z * factor, v.w * factor);
     unsigned char* at = values + products.position(token, col);
-    if (products.in != prepared::order::atoms) {  // beside each other
+    if (products.in == prepared::order::groups) {  // beside each other
       *reinterpret_cast<uint2*>(at) = make_uint2(low, high);
     } else {
       *reinterpret_cast<std::uint32_t*>(at) = low;
@@ -154,7 +153,7 @@ __device__ void store_bytes(const byte_matrix& to, int row, const float4 (&v)[Ke
 template <class Source, int Kept>
 __global__ void __launch_bounds__(most_threads)
     make_rows(const Source source, int cols, int piece, const __grid_constant__ row_outputs to) {
-  if (leaves_places(gridDim.x * gridDim.y)) launch_dependents();
+  launch_dependents();
   const activation_outputs& out = to.forms;
   const std::int64_t row = blockIdx.x;
   const int first = static_cast<int>(blockIdx.y) * piece, last = min(first + piece, cols);
@@ -193,8 +192,8 @@ __global__ void __launch_bounds__(most_threads)
     if (to.products.values) to.store_prepared(blockIdx.x, col, v[i], factor);
   }
   if (to.products.values) {
-    const int end = to.products.stride - prepared::pair_cols;
-    for (int col = cols + 4 * static_cast<int>(threadIdx.x); col < end; col += 4 * static_cast<int>(blockDim.x)) {
+    for (int col = cols + 4 * static_cast<int>(threadIdx.x); col < to.products.cols;
+         col += 4 * static_cast<int>(blockDim.x)) {
       to.store_prepared(blockIdx.x, col, {}, factor);
     }
   }

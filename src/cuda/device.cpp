@@ -25,22 +25,17 @@ bool current_device_has_wgmma() {
 }
 
 product_device current_product_device() {
-  int device = 0, multiprocessors = 0, per_multiprocessor = 0, per_block = 0, reserved = 0, major = 0;
+  int device = 0, multiprocessors = 0, per_block = 0, major = 0;
   check(cudaGetDevice(&device), "cudaGetDevice");
   const auto ask = [&](int& value, cudaDeviceAttr what) {
     check(cudaDeviceGetAttribute(&value, what, device), "cudaDeviceGetAttribute");
   };
   ask(multiprocessors, cudaDevAttrMultiProcessorCount);
-  ask(per_multiprocessor, cudaDevAttrMaxSharedMemoryPerMultiprocessor);
   ask(per_block, cudaDevAttrMaxSharedMemoryPerBlockOptin);
-  ask(reserved, cudaDevAttrReservedSharedMemoryPerBlock);
   ask(major, cudaDevAttrComputeCapabilityMajor);
-  const int half = per_multiprocessor / 2 - reserved;
-  const bool starts_early = major >= 9;
   return {.multiprocessors = multiprocessors,
           .shared_bytes = per_block,
-          .half_shared_bytes = starts_early ? std::min(per_block, half) : per_block,
-          .starts_early = starts_early,
+          .starts_early = major >= 9,
           .has_wgmma = current_device_has_wgmma()};
 }
 

@@ -11,10 +11,9 @@ namespace bq::cuda {
 // What launches depend on; asked for once, when weights are uploaded.
 struct product_device {
   int multiprocessors;
-  int shared_bytes;       // that a thread block can have
-  int half_shared_bytes;  // the same where the next kernel's can be there too
-  bool starts_early;      // has programmatic dependent launch (launch.hpp)
-  bool has_wgmma;         // and this build has code for it
+  int shared_bytes;   // that a thread block can have
+  bool starts_early;  // has programmatic dependent launch (launch.hpp)
+  bool has_wgmma;     // and this build has code for it
 };
 product_device current_product_device();
 bool current_device_has_wgmma();

@@ -64,7 +64,7 @@ void matmul(const device_matrix& w, const activations& x, float* y, stream s) {
   if (all.in == prepared::order::atoms) return p.many_tokens(c, all, y, s);
   for (int first = 0; first < all.tokens; first += most_matvec_tokens) {
     const prepared part{all.values + all.position(first, 0), all.factors + first,
-                        std::min(most_matvec_tokens, all.tokens - first), all.stride, all.in};
+                        std::min(most_matvec_tokens, all.tokens - first), all.cols, all.in};
     p.few_tokens(c, part, y + first * c.rows, s);
   }
 }

@@ -6,26 +6,22 @@
 
 namespace bq::cuda {
 
+static int parts(int whole, int part) { return (whole + part - 1) / part; }
+
 matvec_plan plan_matvec(const matvec_shape& shape, const product_device& device) {
-  const int places = device.multiprocessors * shape.places;
-  const int shared_bytes = shape.places > 1 ? device.half_shared_bytes : device.shared_bytes;
-  int blocks = is_tall(shape.row_tiles, places) ? places : std::min(device.multiprocessors, shape.row_tiles);
-  int block_tiles = (shape.row_tiles + blocks - 1) / blocks;
-  // Of few tokens, the last blocks get no rows (matvec.cuh). Where there are too few such blocks, all places are taken:
-  // then none comes beside another.
-  const bool spares = shape.tokens <= prepared::most_row_tokens;
-  if (spares && block_tiles >= 4 && (blocks - prepared::most_row_tokens) * block_tiles < shape.row_tiles) {
-    blocks = places;
-    block_tiles = (shape.row_tiles + blocks - 1) / blocks;
-  }
+  const int block_tiles = parts(shape.row_tiles, device.multiprocessors);
+  // As few blocks as ranges of this length allow leave multiprocessors for what prepares so many tokens.
+  constexpr int most_prepared_beside = 4;
+  const int blocks = shape.tokens <= most_prepared_beside ? parts(shape.row_tiles, block_tiles)
+                                                          : std::min(device.multiprocessors, shape.row_tiles);
   const int sums = shape.tokens * token_stride * static_cast<int>(sizeof(float));  // of a tile and section
-  const int most_sums = std::max(1, shared_bytes / 3 / sums);
+  const int most_sums = std::max(1, device.shared_bytes / 3 / sums);
 
   matvec_plan plan{.blocks = blocks,
-                   .warps = shape.warps,
-                   .least_tiles = spares ? block_tiles : shape.row_tiles / blocks,
-                   .longer_blocks = spares ? 0 : shape.row_tiles % blocks,
-                   .sections = (shape.col_tiles + section_tiles - 1) / section_tiles,
+                   .warps = matvec_warps,
+                   .least_tiles = shape.row_tiles / blocks,
+                   .longer_blocks = shape.row_tiles % blocks,
+                   .sections = parts(shape.col_tiles, section_tiles),
                    .batch_tiles = 0,
                    .batch_sections = 0,
                    .share = 0,
@@ -38,10 +34,10 @@ matvec_plan plan_matvec(const matvec_shape& shape, const product_device& device)
     const int batch = plan.batch_tiles * sums * (plan.batch_sections + running) +
                       most_kernel_tokens * static_cast<int>(sizeof(float));
     plan.shared_bytes = batch + plan.warps * (shape.warp_bytes + static_cast<int>(sizeof(matvec_notes)));
-    if (plan.shared_bytes > shared_bytes) continue;
+    if (plan.shared_bytes > device.shared_bytes) continue;
     // Warps with equal shares read all of the activations at a time, which should fit the first-level cache.
-    constexpr int most_activations = 16 << 10;
-    const int share = (plan.batch_tiles * shape.col_tiles + plan.warps - 1) / plan.warps;
+    constexpr int most_activations = 8 << 10;
+    const int share = parts(plan.batch_tiles * shape.col_tiles, plan.warps);
     if (shape.tokens * shape.col_tiles * tile_cols <= most_activations && plan.batch_sections == plan.sections &&
         share > section_tiles) {
       plan.share = share;
@@ -50,7 +46,7 @@ matvec_plan plan_matvec(const matvec_shape& shape, const product_device& device)
   }
   throw error({.code = errc::device,
                .message = "the GPU has too little shared memory for a product",
-               .found = std::to_string(shared_bytes) + " bytes for a thread block"});
+               .found = std::to_string(device.shared_bytes) + " bytes for a thread block"});
 }
 
 }  // namespace bq::cuda

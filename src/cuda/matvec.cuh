@@ -11,9 +11,8 @@
 // What a warp does next is worked out before its predecessor ends, and lies in shared memory: the compiler would find
 // it again after, one integer division after the other.
 //
-// Blocks are placed while the kernel that prepares a few tokens still has as many multiprocessors: the last of them
-// come beside others of this kernel, and have no rows, unless that makes ranges longer. From nine tokens on a block
-// fills a multiprocessor, and the last ones wait for theirs.
+// A block fills a multiprocessor, whose registers and shared memory are its own: so the next kernel may be placed from
+// the start, and its blocks begin where this one's have ended.
 #pragma once
 #include <algorithm>
 #include <cstddef>
@@ -51,28 +50,17 @@ __device__ __forceinline__ void load_if(bool there, const uint4* from, uint4& v)
       : "l"(from), "r"(static_cast<unsigned>(there)));
 }
 
-// For a block without rows, where others have so many tiles: it stays for about half of their time. The next kernel's
-// blocks would choose the empty multiprocessor first, and two of them share it.
-__device__ __forceinline__ void keep_place(int tiles) {
-  if constexpr (arch >= 90) {  // kernels overlap
-    constexpr int tile_clocks = 64;
-    wait_for_predecessors();
-    for (const long long end = clock64() + tiles * tile_clocks; clock64() < end;) __nanosleep(200);
-  }
-}
-
-// At most Tokens tokens: prepared::most_row_tokens, in rows, or 8 or 16 in groups.
-template <any_format F, int Tokens, int Warps, int Blocks>
-__global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_constant__ matvec_call c) {
+// Of at most N groups of 8 tokens, 1 or 2.
+template <any_format F, int N>
+__global__ void __launch_bounds__(32 * matvec_warps, 1) matvec(const __grid_constant__ matvec_call c) {
   extern __shared__ uint4 shared_memory[];
-  constexpr int N = (Tokens + 7) / 8;  // groups of 8 tokens
   // Pairs of steps whose activations are loaded ahead: fewer where words and scales need the registers.
-  constexpr bool cramped = Warps * Blocks > 16 || (N > 1 && is_large<F> && fragments<F>::groups > 8);
+  constexpr bool cramped = N > 1 && is_large<F> && fragments<F>::groups > 8;
   constexpr int lookahead = (cramped ? 4 : 8) / N;
   // Compilers bring loads without a condition close to their use where scales of many groups need registers.
-  constexpr bool kept_loads = fragments<F>::groups > 8 && Tokens <= 8;
+  constexpr bool kept_loads = fragments<F>::groups > 8 && N == 1;
   // Words of a pair of steps, four activations of either, from each to the next.
-  constexpr int pair_words = Tokens > prepared::most_row_tokens ? 4 * prepared::group_tokens : 4;
+  constexpr int pair_words = 4 * prepared::group_tokens;
   constexpr int tile_words = tile_steps / 2 * pair_words;
   const int lane = threadIdx.x % 32, warps = blockDim.x / 32;
   const int warp = __shfl_sync(~0u, threadIdx.x / 32, 0);  // the same in all lanes, for the compiler too
@@ -89,17 +77,16 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
   float* powers = partial + c.batch_tiles * c.batch_sections * partial_size;  // of tokens
   float* running = powers + most_kernel_tokens;
 
-  const auto range = [&](int block) { return min(block * c.least_tiles + min(block, c.longer_blocks), c.row_tiles); };
+  const auto range = [&](int block) { return block * c.least_tiles + min(block, c.longer_blocks); };
   const int last = range(static_cast<int>(blockIdx.x) + 1);
   int batch_tile = range(static_cast<int>(blockIdx.x)), batch_section = 0;
-  if (batch_tile >= last) return keep_place(c.least_tiles * c.col_tiles);
 
   int tiles_here, sections_here;
   matvec_runs runs{0, notes.runs};
   const auto find_runs = [&] {
     tiles_here = min(c.batch_tiles, last - batch_tile);
     sections_here = min(c.batch_sections, c.sections - batch_section);
-    if (Tokens <= prepared::most_row_tokens && c.share > 0) {
+    if (N == 1 && c.share > 0) {
       runs.take_shares(c, tiles_here, warp, lane);
     } else {
       runs.take_turns(c, tiles_here, batch_section, sections_here, warp, warps, lane);
@@ -160,7 +147,7 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
 #pragma unroll
   for (int j = 0; j < N; ++j) {
     prepared own = c.x;  // whose order the compiler knows
-    own.in = Tokens > prepared::most_row_tokens ? prepared::order::groups : prepared::order::rows;
+    own.in = prepared::order::groups;
     x_of[j] = own.values + own.position(min(8 * j + token, tokens - 1), 4 * quad);
   }
   wait_for_predecessors();
@@ -206,7 +193,7 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
           if (n < tokens) visit(sum[i / 4][i % 4], to[n * token_stride + half * 8], half);
         }
       };
-      if (Tokens <= prepared::most_row_tokens && run.does() == run.closes) {
+      if (N == 1 && run.does() == run.closes) {
         pair_sync(warp);
         for_each_sum([](float& mine, const float& left, int) { mine = left; });
       }
@@ -238,7 +225,7 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
         request();
         ring.next();
       }
-      if (Tokens <= prepared::most_row_tokens && run.does() == run.opens) {
+      if (N == 1 && run.does() == run.opens) {
         for_each_sum([](float mine, float& left, int) { left = mine; });
         pair_arrive(warp + 1);
       } else {
@@ -278,20 +265,9 @@ __global__ void __launch_bounds__(32 * Warps, Blocks) matvec(const __grid_consta
   }
 }
 
-// The division of a multiprocessor for so many tokens, as measured on an H200: two thread blocks at a time where
-// the registers allow it, so that the next kernel's weights arrive while this one ends.
-template <any_format F, int Tokens>
-struct matvec_config {
-  static constexpr int blocks = Tokens <= most_paired_tokens ? 2 : 1;
-  static constexpr int warps = blocks == 2 && is_large<F> ? 8 : 16;
-};
-
-template <any_format F, int Tokens>
+template <any_format F, int N>
 void launch_matvec(const device_matrix::contents& w, const prepared& x, float* y, stream s) {
-  using config = matvec_config<F, Tokens>;
   const matvec_shape shape{.warp_bytes = matvec_warp_bytes<F>,
-                           .warps = config::warps,
-                           .places = config::blocks,
                            .row_tiles = static_cast<int>(w.row_tiles),
                            .col_tiles = static_cast<int>(w.col_tiles),
                            .tokens = x.tokens};
@@ -301,7 +277,6 @@ void launch_matvec(const device_matrix::contents& w, const prepared& x, float* y
                          .x = x,
                          .y = y,
                          .rows = w.rows,
-                         .row_tiles = shape.row_tiles,
                          .least_tiles = plan.least_tiles,
                          .longer_blocks = plan.longer_blocks,
                          .col_tiles = static_cast<int>(w.col_tiles),
@@ -311,8 +286,8 @@ void launch_matvec(const device_matrix::contents& w, const prepared& x, float* y
                          .share = plan.share,
                          .by_cols = fraction(w.col_tiles),
                          .by_sections = fraction(plan.sections)};
-  launch(w.device.starts_early, matvec<F, Tokens, config::warps, config::blocks>, plan.blocks, 32 * plan.warps,
-         plan.shared_bytes, s, "matvec", {w.rows, w.cols, x.tokens}, call);
+  launch(w.device.starts_early, matvec<F, N>, plan.blocks, 32 * plan.warps, plan.shared_bytes, s, "matvec",
+         {w.rows, w.cols, x.tokens}, call);
 }
 
 template <any_format F>
@@ -320,14 +295,12 @@ void matvec_kernels<F>::launch(const device_matrix::contents& w, const prepared&
   if constexpr (!activation_format<F>) {  // no matrix has one: transfer::upload
     constexpr int most = most_kernel_tokens;
     for (int first = 0; first < x.tokens; first += most) {
-      const prepared part{x.values + x.position(first, 0), x.factors + first, std::min(most, x.tokens - first),
-                          x.stride, x.in};
-      if (part.in == prepared::order::rows) {
-        launch_matvec<F, prepared::most_row_tokens>(w, part, y + first * w.rows, s);
-      } else if (part.tokens <= most_paired_tokens) {
-        launch_matvec<F, most_paired_tokens>(w, part, y + first * w.rows, s);
+      const prepared part{x.values + x.position(first, 0), x.factors + first, std::min(most, x.tokens - first), x.cols,
+                          x.in};
+      if (part.tokens <= prepared::group_tokens) {
+        launch_matvec<F, 1>(w, part, y + first * w.rows, s);
       } else {
-        launch_matvec<F, most>(w, part, y + first * w.rows, s);
+        launch_matvec<F, 2>(w, part, y + first * w.rows, s);
       }
     }
   }

@@ -10,24 +10,17 @@ namespace bq::cuda {
 // How one launch divides its work and the shared memory of a thread block.
 struct matvec_plan {
   int blocks, warps;
-  int least_tiles, longer_blocks;   // rows of tiles of a block, while there are any; blocks that have one more
+  int least_tiles, longer_blocks;   // rows of tiles of a block; how many blocks, the first ones, have one more
   int sections;                     // of the columns
   int batch_tiles, batch_sections;  // whose partial sums meet in shared memory at a time
   int share;                        // pieces of each warp, if warps share sections; else 0
   int shared_bytes;
 };
 
-// What a plan depends on: of a kernel, of the matrix.
+// What a plan depends on.
 struct matvec_shape {
-  int warp_bytes, warps;  // shared memory of a warp besides its notes; the most warps
-  int places;             // of thread blocks in a multiprocessor
-  int row_tiles, col_tiles, tokens;
+  int warp_bytes, row_tiles, col_tiles, tokens;  // shared memory of a warp besides its notes
 };
-// Tall matrices fill all places; of others' two, one is for the next kernel's blocks, which start early.
-constexpr bool is_tall(std::int64_t row_tiles, int places) {
-  constexpr int enough = 6;  // rows of tiles for each
-  return row_tiles >= std::int64_t{enough} * places;
-}
 
 // What a warp keeps in shared memory beside weights and scales. Of a batch it has at most so many runs: rows of tiles x
 // sections, two of which may be parts.
@@ -65,7 +58,7 @@ struct matvec_call {
   prepared x;
   float* y;  // [tokens, rows]
   std::int64_t rows;
-  int row_tiles, least_tiles, longer_blocks, col_tiles;
+  int least_tiles, longer_blocks, col_tiles;
   int batch_tiles, batch_sections, sections;
   int share;                      // pieces of each warp, if warps share sections; else 0
   fraction by_cols, by_sections;  // divisions by col_tiles and sections
@@ -125,14 +118,8 @@ struct matvec_runs {
 };
 
 inline constexpr int most_kernel_tokens = 16;  // of matvec.cuh: more cost more than another reading of the weights
-inline constexpr int most_paired_tokens = 8;   // two thread blocks share a multiprocessor; of more, one fills it
+inline constexpr int matvec_warps = 16;        // of a thread block, which fills a multiprocessor
 inline constexpr int most_matvec_tokens = 64, token_stride = tile_rows + 4;  // floats; without conflicts of banks
-
-// Whether a product may be placed while so many thread blocks still prepare its activations, one for each token. Of a
-// few, those that miss a multiprocessor are ones without rows; else two of the product's must not come to share one.
-BQ_HD constexpr bool leaves_places(unsigned blocks) {
-  return blocks <= prepared::most_row_tokens || blocks > most_paired_tokens;
-}
 
 // One for each format, made in its unit (format.cu.in).
 template <any_format F>

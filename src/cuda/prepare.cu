@@ -43,9 +43,9 @@ __device__ inline void store_piece(const prepared& to, unsigned char* values, in
 template <class T>
 __global__ void __launch_bounds__(most_threads)
     prepare_token(const T* x, std::int64_t cols, const prepared to, unsigned char* values, float* factors) {
+  launch_dependents();
   wait_for_predecessors();
-  if (leaves_places(gridDim.x)) launch_dependents();
-  const int n = blockIdx.x, end = to.stride - prepared::pair_cols, step = piece * static_cast<int>(blockDim.x);
+  const int n = blockIdx.x, end = to.cols, step = piece * static_cast<int>(blockDim.x);
   const int begin = piece * static_cast<int>(threadIdx.x);
   float v[kept][piece], rest[piece], top = 0;
 #pragma unroll
@@ -74,20 +74,16 @@ __global__ void __launch_bounds__(most_threads)
 constexpr std::int64_t overrun = prepared::group_tokens * tile_cols * sizeof(__half);
 
 std::int64_t value_bytes(std::int64_t tokens, std::int64_t cols) {
-  return ceil_div(tokens, prepared::atom_tokens) * prepared::atom_tokens * prepared::stride_of(cols) * 2 + overrun;
+  return ceil_div(tokens, prepared::atom_tokens) * prepared::atom_tokens * prepared::round_up(cols) * 2 + overrun;
 }
 
 }  // namespace
 
 prepared view(const activations& x) {
   const auto* bytes = static_cast<const unsigned char*>(x.memory);
-  const std::int64_t stride = prepared::stride_of(x.cols);
-  using order = prepared::order;
-  const order in = takes_wide(x.tokens)                    ? order::atoms
-                   : x.tokens <= prepared::most_row_tokens ? order::rows
-                                                           : order::groups;
   return {bytes, reinterpret_cast<const float*>(bytes + value_bytes(x.tokens, x.cols)), static_cast<int>(x.tokens),
-          static_cast<int>(stride), in};
+          static_cast<int>(prepared::round_up(x.cols)),
+          takes_wide(x.tokens) ? prepared::order::atoms : prepared::order::groups};
 }
 
 std::size_t activation_bytes(std::int64_t tokens, std::int64_t cols, tier t) {
@@ -121,7 +117,7 @@ void prepare(const void* x, element e, const activations& out, stream s) {
   }
   if (out.tier == tier::fast) return prepare_fast(x, e, out, s);
   const prepared to = view(out);
-  const int pieces = (to.stride - prepared::pair_cols) / piece;
+  const int pieces = to.cols / piece;
   // Few tokens: as many threads as have something to do. Many: as few as keep a token in registers, so that more tokens
   // are there at a time.
   const int threads = to.tokens <= most_kernel_tokens ? pieces : (pieces + 32 * kept - 1) / (32 * kept) * 32;

@@ -102,14 +102,13 @@ TEST_CASE_TEMPLATE_DEFINE("products agree with f64, and their bits do not depend
 }
 TEST_CASE_TEMPLATE_APPLY(product_of, bq::all_formats);
 
-TEST_CASE_TEMPLATE_DEFINE("so do those of matrices that fill every place for thread blocks", F, tall_of) {
+TEST_CASE_TEMPLATE_DEFINE("so do those of tall matrices", F, tall_of) {
   if constexpr (!bq::activation_format<F>) {
     if (bq::cuda::device_count() == 0) return;
     CAPTURE(F::name);
     int multiprocessors = 0;
     REQUIRE(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, 0) == cudaSuccess);
     const std::int64_t rows = std::int64_t{12} * bq::cuda::tile_rows * multiprocessors + 1, tokens = 17;
-    REQUIRE(bq::cuda::is_tall(rows / bq::cuda::tile_rows, 2 * multiprocessors));
     const weights w = make_weights<F>(rows, F::block_size, 7);
     bq::cuda::transfer mover;
     const bq::cuda::device_matrix on_device = mover.upload({F::id, rows, w.cols, w.blocks});
@@ -220,9 +219,8 @@ TEST_CASE("a chain of kernels queued at once, or captured into a graph, equals o
 
 TEST_CASE("the plan of a product of few tokens covers it, and fits; so do the runs of its warps") {
   using bq::cuda::matvec_plan, bq::cuda::matvec_shape;
-  const bq::cuda::product_device devices[] = {{132, 227 << 10, 113 << 10, true, true},
-                                              {170, 99 << 10, 49 << 10, true, false},
-                                              {40, 64 << 10, 64 << 10, false, false}};
+  const bq::cuda::product_device devices[] = {
+      {132, 227 << 10, true, true}, {170, 99 << 10, true, false}, {40, 64 << 10, false, false}};
   for (const auto& device : devices) {
     for (const int warp_bytes : {2300, 5120, 9728, 32768}) {  // the least and the most that formats take
       for (const int tokens : {1, 4, 5, 8, 9, 16}) {
@@ -232,18 +230,16 @@ TEST_CASE("the plan of a product of few tokens covers it, and fits; so do the ru
             CAPTURE(tokens);
             CAPTURE(row_tiles);
             CAPTURE(col_tiles);
-            const int places = tokens <= bq::cuda::most_paired_tokens ? 2 : 1;
-            const matvec_shape shape{warp_bytes, 16, places, row_tiles, col_tiles, tokens};
+            const matvec_shape shape{warp_bytes, row_tiles, col_tiles, tokens};
             const matvec_plan plan = bq::cuda::plan_matvec(shape, device);
-            CHECK(plan.shared_bytes <= (places == 2 ? device.half_shared_bytes : device.shared_bytes));
-            CHECK((plan.warps >= 1 && plan.warps <= shape.warps));
-            CHECK((plan.blocks >= 1 && plan.blocks <= places * device.multiprocessors));
+            CHECK(plan.shared_bytes <= device.shared_bytes);
+            CHECK((plan.warps >= 1 && plan.warps <= bq::cuda::matvec_warps));
+            CHECK((plan.blocks >= 1 && plan.blocks <= device.multiprocessors));
 
             const int longest = plan.least_tiles + (plan.longer_blocks > 0);
-            const int tiles = plan.blocks * plan.least_tiles + plan.longer_blocks;
-            CHECK(tiles >= row_tiles);
-            if (tokens > bq::cuda::prepared::most_row_tokens) CHECK(tiles == row_tiles);  // each block has some
-            CHECK(tiles - row_tiles < longest * plan.blocks);
+            CHECK(plan.blocks * plan.least_tiles + plan.longer_blocks == row_tiles);
+            CHECK((plan.least_tiles >= 1 && plan.longer_blocks < plan.blocks));
+            CHECK(longest == bq::cuda::ceil_div(row_tiles, device.multiprocessors));
             CHECK(plan.sections == bq::cuda::ceil_div(col_tiles, bq::cuda::section_tiles));
             CHECK((plan.batch_sections >= 1 && plan.batch_sections <= plan.sections));
             CHECK((plan.batch_tiles >= 1 && plan.batch_tiles <= longest));
@@ -258,7 +254,7 @@ TEST_CASE("the plan of a product of few tokens covers it, and fits; so do the ru
       }
     }
   }
-  CHECK_THROWS_AS(bq::cuda::plan_matvec({65536, 16, 2, 1, 1, 1}, devices[2]), bq::error);
+  CHECK_THROWS_AS(bq::cuda::plan_matvec({65536, 1, 1, 1}, devices[2]), bq::error);
 }
 
 TEST_CASE("division by a fraction is exact") {
