@@ -83,8 +83,8 @@ __device__ __forceinline__ void wait_copies() {
   if constexpr (Arch >= 80) asm volatile("cp.async.wait_group %0;" ::"n"(Groups) : "memory");
 }
 
-// Programmatic dependent launch: lets the stream's next kernel start now / waits until the kernels before this one are
-// complete and what they wrote can be read.
+// Programmatic dependent launch (launch.hpp): lets the stream's next kernel start now / waits until the kernels before
+// this one are complete and what they wrote can be read.
 template <int Arch = arch>
 __device__ __forceinline__ void launch_dependents() {
   if constexpr (Arch >= 90) asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
@@ -93,5 +93,14 @@ template <int Arch = arch>
 __device__ __forceinline__ void wait_for_predecessors() {
   if constexpr (Arch >= 90) asm volatile("griddepcontrol.wait;" ::: "memory");
 }
+
+// What kernels do first whose blocks have nothing to do before.
+__device__ __forceinline__ void begin_early() {
+  launch_dependents();
+  wait_for_predecessors();
+}
+
+// Brings a cache line to the second level: a hint, of memory that may still be written.
+__device__ __forceinline__ void prefetch(const void* p) { asm volatile("prefetch.L2 [%0];" ::"l"(p)); }
 
 }  // namespace bq::cuda

@@ -4,7 +4,7 @@
 
 #include "arguments.hpp"
 #include "attention_block.cuh"
-#include "check.hpp"
+#include "launch.hpp"
 
 namespace bq::cuda {
 
@@ -16,6 +16,7 @@ constexpr int split_rows = tile_queries;  // up to so many rows of a sequence, i
 template <int Dims, int Tiles, bool Split>
 __global__ void __launch_bounds__(cache_tile<Dims>::threads, 2) attend_rows(const __grid_constant__ attention_task t) {
   extern __shared__ __align__(16) unsigned char shared[];
+  begin_early();
   using block = attention_block<Dims, Tiles>;
   const int dim_blocks = (t.head_dim + Dims - 1) / Dims;
   const int head = static_cast<int>(blockIdx.y) / dim_blocks,
@@ -65,6 +66,7 @@ __global__ void __launch_bounds__(cache_tile<Dims>::threads, 2) attend_rows(cons
 
 // Joins the slices of one query, a dim to a thread.
 __global__ void __launch_bounds__(join_threads) join_slices(const __grid_constant__ attention_task t) {
+  begin_early();
   const int sequence = static_cast<int>(blockIdx.y), row = static_cast<int>(blockIdx.x);
   const int token = row / t.heads, head = row % t.heads;
   const std::int64_t first_token = t.first[sequence];
@@ -103,12 +105,10 @@ bool splits(const attention_batch& b, const attention_options& o) {
 }
 
 template <int Dims, int Tiles, bool Split>
-void launch(const attention_task& t, dim3 grid, stream s) {
+void start(const attention_task& t, dim3 grid, stream s) {
   const int bytes = attention_block<Dims, Tiles>::shared_bytes(t.keys.coded, t.values.coded);
-  check(cudaFuncSetAttribute(attend_rows<Dims, Tiles, Split>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes),
-        "cudaFuncSetAttribute of attention");
-  attend_rows<Dims, Tiles, Split><<<grid, cache_tile<Dims>::threads, bytes, s>>>(t);
-  check(cudaGetLastError(), "attention kernel");
+  launch(launches_early(), attend_rows<Dims, Tiles, Split>, grid, cache_tile<Dims>::threads, bytes, s, "attention",
+         {grid.x, grid.y, grid.z}, t);
 }
 
 int device_attribute(cudaDeviceAttr attribute) {
@@ -131,7 +131,7 @@ template <int Dims, int Tiles>
 void launch_rows(const attention_task& t, const attention_batch& b, unsigned heads, stream s) {
   constexpr std::int64_t rows = attention_block<Dims, Tiles>::rows;
   const auto row_blocks = static_cast<unsigned>((b.most_tokens * t.group + rows - 1) / rows);
-  launch<Dims, Tiles, false>(t, dim3(static_cast<unsigned>(b.sequences), heads, row_blocks), s);
+  start<Dims, Tiles, false>(t, dim3(static_cast<unsigned>(b.sequences), heads, row_blocks), s);
 }
 
 template <int Dims>
@@ -140,10 +140,10 @@ void run(const attention_task& t, const attention_batch& b, int kv_heads, stream
   const auto heads = static_cast<unsigned>(kv_heads * ((t.head_dim + Dims - 1) / Dims));
   if (t.partial) {
     const auto blocks = static_cast<unsigned>((t.slices + t.block_slices - 1) / t.block_slices);
-    launch<Dims, 1, true>(t, dim3(blocks, heads, sequences), s);
+    start<Dims, 1, true>(t, dim3(blocks, heads, sequences), s);
     const auto queries = static_cast<unsigned>(b.most_tokens * t.heads);
-    join_slices<<<dim3(queries, sequences), join_threads, 0, s>>>(t);
-    check(cudaGetLastError(), "attention kernel that joins slices");
+    launch(launches_early(), join_slices, dim3(queries, sequences), join_threads, 0, s, "attention that joins slices",
+           {queries, sequences}, t);
   } else {
     const bool wide = attention_block<Dims, 2>::shared_bytes(t.keys.coded, t.values.coded) <= most_shared();
     (wide ? launch_rows<Dims, 2> : launch_rows<Dims, 1>)(t, b, heads, s);

@@ -83,7 +83,6 @@ void quantize(type to, element from, const void* weights, std::int64_t rows, std
             .importance = options.importance,
             .first_bad = options.first_bad},
            s);
-  check(cudaGetLastError(), "quantize kernel");
 }
 
 void append(const paged_cache& cache, element from, const void* keys, const void* values, const std::int64_t* slots,
@@ -109,7 +108,6 @@ void append(const paged_cache& cache, element from, const void* keys, const void
     task.blocks[0] = task.blocks[1];
     v.encode(task, s);
   }
-  check(cudaGetLastError(), "append kernel");
 }
 
 }  // namespace bq::cuda

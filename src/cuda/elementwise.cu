@@ -2,8 +2,9 @@
 // the bits are the CPU's.
 #include <algorithm>
 
+#include "arch.cuh"
 #include "arguments.hpp"
-#include "check.hpp"
+#include "launch.hpp"
 #include "src/activation_functions.hpp"
 #include "thread_block.cuh"
 
@@ -14,6 +15,7 @@ namespace {
 constexpr int threads = 256;
 
 __global__ void __launch_bounds__(threads) cap(float* x, std::int64_t n, float limit) {
+  begin_early();
   const std::int64_t step = std::int64_t{gridDim.x} * threads;
   for (std::int64_t i = std::int64_t{blockIdx.x} * threads + threadIdx.x; i < n; i += step) {
     x[i] = soft_cap_element<thread_float>(x[i], limit);
@@ -23,6 +25,7 @@ __global__ void __launch_bounds__(threads) cap(float* x, std::int64_t n, float l
 // Pairs of one position: pair i is values a and b of a head. x = fma(partner, sine, x * cosine).
 __global__ void __launch_bounds__(threads) rotate(float* x, int heads, int head_dim, std::int64_t stride, int dims,
                                                   bool adjacent, const float* cosine, const float* sine) {
+  begin_early();
   const std::int64_t position = blockIdx.x;
   x += position * stride;
   cosine += position * dims;
@@ -44,8 +47,7 @@ void soft_cap(float* x, std::int64_t n, float limit, stream s) {
   if (n == 0) return;
   require_pointer("x of soft_cap", x, alignof(float));
   const auto grid = static_cast<unsigned>(std::min<std::int64_t>((n + threads - 1) / threads, 1 << 16));
-  cap<<<grid, threads, 0, s>>>(x, n, limit);
-  check(cudaGetLastError(), "soft_cap kernel");
+  launch(launches_early(), cap, grid, threads, 0, s, "soft_cap", {n}, x, n, limit);
 }
 
 void apply_rope(float* x, std::int64_t positions, std::int64_t heads, std::int64_t head_dim, const rope_table& table,
@@ -66,10 +68,9 @@ void apply_rope(float* x, std::int64_t positions, std::int64_t heads, std::int64
   const std::int64_t pairs = heads * table.dims / 2;
   const dim3 grid(static_cast<unsigned>(positions),
                   static_cast<unsigned>(std::min<std::int64_t>((pairs + threads - 1) / threads, 1 << 15)));
-  rotate<<<grid, threads, 0, s>>>(x, static_cast<int>(heads), static_cast<int>(head_dim), stride,
-                                  static_cast<int>(table.dims), table.pairing == rope_pairing::adjacent, table.cosine,
-                                  table.sine);
-  check(cudaGetLastError(), "apply_rope kernel");
+  launch(launches_early(), rotate, grid, threads, 0, s, "apply_rope", {positions, heads, head_dim}, x,
+         static_cast<int>(heads), static_cast<int>(head_dim), stride, static_cast<int>(table.dims),
+         table.pairing == rope_pairing::adjacent, table.cosine, table.sine);
 }
 
 }  // namespace bq::cuda

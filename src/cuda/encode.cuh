@@ -8,9 +8,11 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "arch.cuh"
 #include "codec.hpp"
 #include "formats/decode.hpp"
 #include "formats/quantize.hpp"
+#include "launch.hpp"
 
 namespace bq::cuda {
 
@@ -33,6 +35,7 @@ inline __device__ std::int64_t target_row(const encode_task& t, std::int64_t r) 
 
 template <any_format F>
 __global__ void __launch_bounds__(encode_threads<F>) encode_floats(const __grid_constant__ encode_task t) {
+  begin_early();
   const std::int64_t n = t.rows * t.cols, step = std::int64_t{gridDim.x} * encode_threads<F>;
   const void* x = t.x[blockIdx.y];
   using word = std::conditional_t<sizeof(typename F::block) == 2, std::uint16_t, std::uint32_t>;  // blocks are packed
@@ -68,6 +71,7 @@ __global__ void __launch_bounds__(encode_threads<F>) encode_tile(const __grid_co
   constexpr int threads = encode_threads<F>, size = sizeof(block), stride = F::block_size + 1;
   __shared__ float weights[threads * stride];
   __shared__ alignas(16) unsigned char bytes[threads * size];
+  begin_early();
 
   const std::int64_t per_row = t.cols / F::block_size, first = std::int64_t{blockIdx.x} * threads;
   const int here = static_cast<int>(min(std::int64_t{threads}, t.rows * per_row - first));
@@ -131,16 +135,19 @@ template <any_format F>
 void encode_on_device(const encode_task& task, cudaStream_t s) {
   constexpr int threads = encode_threads<F>;
   const std::int64_t blocks = task.rows * (task.cols / F::block_size), tiles = (blocks + threads - 1) / threads;
-  const auto matrices = static_cast<unsigned>(task.matrices);
+  const auto start = [&](auto kernel, std::int64_t grid) {
+    constexpr int few = 1024;  // blocks: of more, an early start gains nothing
+    launch(grid <= few && launches_early(), kernel,
+           dim3(static_cast<unsigned>(grid), static_cast<unsigned>(task.matrices)), threads, 0, s, "quantize",
+           {task.rows, task.cols}, task);
+  };
   if constexpr (float_format<F>) {
-    const auto grid = static_cast<unsigned>(std::min<std::int64_t>(tiles, 1 << 16));
-    encode_floats<F><<<dim3(grid, matrices), threads, 0, s>>>(task);
+    start(encode_floats<F>, std::min<std::int64_t>(tiles, 1 << 16));
   } else {
-    const dim3 grid(static_cast<unsigned>(tiles), matrices);
     if constexpr (importance_format<F>) {
-      if (task.importance) return encode_tile<F, true><<<grid, threads, 0, s>>>(task);
+      if (task.importance) return start(encode_tile<F, true>, tiles);
     }
-    encode_tile<F, false><<<grid, threads, 0, s>>>(task);
+    start(encode_tile<F, false>, tiles);
   }
 }
 

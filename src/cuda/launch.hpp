@@ -16,10 +16,10 @@ inline bool launches_early() {
   return major >= 9;
 }
 
-// early: launches_early(), of the current device; cluster: the thread blocks of one, `blocks` being a multiple; more
-// than one needs compute capability 9.0.
+// early: launches_early(), of the current device; cluster: the thread blocks of one, along x, where the grid is a
+// multiple; more than one needs compute capability 9.0.
 template <class... Argument>
-void launch_clusters(int cluster, bool early, void (*kernel)(Argument...), int blocks, int threads, int shared_bytes,
+void launch_clusters(int cluster, bool early, void (*kernel)(Argument...), dim3 grid, int threads, int shared_bytes,
                      stream s, const char* name, std::initializer_list<std::int64_t> sizes,
                      std::type_identity_t<Argument>... arguments) {
   if (shared_bytes > 48 << 10) {
@@ -37,7 +37,7 @@ void launch_clusters(int cluster, bool early, void (*kernel)(Argument...), int b
     clusters.id = cudaLaunchAttributeClusterDimension;
     clusters.val.clusterDim = {static_cast<unsigned>(cluster), 1, 1};
   }
-  config.gridDim = dim3(static_cast<unsigned>(blocks));
+  config.gridDim = grid;
   config.blockDim = dim3(static_cast<unsigned>(threads));
   config.dynamicSmemBytes = static_cast<std::size_t>(shared_bytes);
   config.stream = s;
@@ -46,9 +46,9 @@ void launch_clusters(int cluster, bool early, void (*kernel)(Argument...), int b
 }
 
 template <class... Argument>
-void launch(bool early, void (*kernel)(Argument...), int blocks, int threads, int shared_bytes, stream s,
+void launch(bool early, void (*kernel)(Argument...), dim3 grid, int threads, int shared_bytes, stream s,
             const char* name, std::initializer_list<std::int64_t> sizes, std::type_identity_t<Argument>... arguments) {
-  launch_clusters(1, early, kernel, blocks, threads, shared_bytes, s, name, sizes, arguments...);
+  launch_clusters(1, early, kernel, grid, threads, shared_bytes, s, name, sizes, arguments...);
 }
 
 }  // namespace bq::cuda

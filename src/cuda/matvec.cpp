@@ -10,8 +10,7 @@ static int parts(int whole, int part) { return (whole + part - 1) / part; }
 
 matvec_plan plan_matvec(const matvec_shape& shape, const product_device& device) {
   const int block_tiles = parts(shape.row_tiles, device.multiprocessors);
-  // As few blocks as ranges of this length allow leave multiprocessors for what prepares so many tokens.
-  constexpr int most_prepared_beside = 4;
+  // As few blocks as ranges of this length allow.
   const int blocks = shape.tokens <= most_prepared_beside ? parts(shape.row_tiles, block_tiles)
                                                           : std::min(device.multiprocessors, shape.row_tiles);
   const int sums = shape.tokens * token_stride * static_cast<int>(sizeof(float));  // of a tile and section

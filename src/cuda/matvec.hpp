@@ -117,8 +117,9 @@ struct matvec_runs {
   }
 };
 
-inline constexpr int most_kernel_tokens = 16;  // of matvec.cuh: more cost more than another reading of the weights
-inline constexpr int matvec_warps = 16;        // of a thread block, which fills a multiprocessor
+inline constexpr int most_kernel_tokens = 16;   // of matvec.cuh: more cost more than another reading of the weights
+inline constexpr int matvec_warps = 16;         // of a thread block, which fills a multiprocessor
+inline constexpr int most_prepared_beside = 4;  // tokens: for what prepares them, products leave multiprocessors free
 inline constexpr int most_matvec_tokens = 64, token_stride = tile_rows + 4;  // floats; without conflicts of banks
 
 // One for each format, made in its unit (format.cu.in).
