@@ -27,10 +27,6 @@ namespace bq::cuda {
 template <any_format F>
 using matvec_ring = tile_ring<tile<F>::bytes>;
 
-// Formats with many words a lane, or floats.
-template <any_format F>
-inline constexpr bool is_large = tile<F>::bytes > 3200;
-
 // Shared memory of each warp besides its notes.
 template <any_format F>
 inline constexpr int matvec_warp_bytes = matvec_ring<F>::bytes + fragments<F>::staged_bytes;
@@ -54,8 +50,8 @@ __device__ __forceinline__ void load_if(bool there, const uint4* from, uint4& v)
 template <any_format F, int N>
 __global__ void __launch_bounds__(32 * matvec_warps, 1) matvec(const __grid_constant__ matvec_call c) {
   extern __shared__ uint4 shared_memory[];
-  // Pairs of steps whose activations are loaded ahead: fewer where words and scales need the registers.
-  constexpr bool cramped = N > 1 && is_large<F> && fragments<F>::groups > 8;
+  // Pairs of steps whose activations are loaded ahead: fewer where many words and scales need the registers.
+  constexpr bool cramped = N > 1 && tile<F>::bytes > 3200 && fragments<F>::groups > 8;
   constexpr int lookahead = (cramped ? 4 : 8) / N;
   // Compilers bring loads without a condition close to their use where scales of many groups need registers.
   constexpr bool kept_loads = fragments<F>::groups > 8 && N == 1;

@@ -19,7 +19,8 @@ struct matvec_plan {
 
 // What a plan depends on.
 struct matvec_shape {
-  int warp_bytes, row_tiles, col_tiles, tokens;  // shared memory of a warp besides its notes
+  int warp_bytes;  // shared memory of a warp besides its notes
+  int row_tiles, col_tiles, tokens;
 };
 
 // What a warp keeps in shared memory beside weights and scales. Of a batch it has at most so many runs: rows of tiles x

@@ -43,8 +43,7 @@ __device__ inline void store_piece(const prepared& to, unsigned char* values, in
 template <class T>
 __global__ void __launch_bounds__(most_threads)
     prepare_token(const T* x, std::int64_t cols, const prepared to, unsigned char* values, float* factors) {
-  launch_dependents();
-  wait_for_predecessors();
+  begin_early();
   const int n = blockIdx.x, end = to.cols, step = piece * static_cast<int>(blockDim.x);
   const int begin = piece * static_cast<int>(threadIdx.x);
   float v[kept][piece], rest[piece], top = 0;
