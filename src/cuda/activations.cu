@@ -238,7 +238,7 @@ void start(const char* name, const Source& source, std::int64_t tokens, int cols
            stream s) {
   const int vectors = (piece + 4 * Kept - 1) / (4 * Kept);  // of one register for each thread
   const dim3 grid(static_cast<unsigned>(tokens), static_cast<unsigned>((cols + piece - 1) / piece));
-  // Of more tokens, an H200 takes longer for a layer (4 to 8 %) if they begin before the product is complete.
+  // Of more tokens, a layer takes up to 8 % longer (an H200) where they begin before the product is complete.
   const bool early = tokens <= most_prepared_beside && launches_early();
   launch(early, make_rows<Source, Kept>, grid, (vectors + 63) / 64 * 64, 0, s, name, {tokens, cols}, source, cols,
          piece, out);
