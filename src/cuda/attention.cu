@@ -111,13 +111,6 @@ void start(const attention_task& t, dim3 grid, stream s) {
          {grid.x, grid.y, grid.z}, t);
 }
 
-int device_attribute(cudaDeviceAttr attribute) {
-  int device = 0, value = 0;
-  check(cudaGetDevice(&device), "cudaGetDevice");
-  check(cudaDeviceGetAttribute(&value, attribute, device), "cudaDeviceGetAttribute");
-  return value;
-}
-
 // Bytes of shared memory that a block can have.
 int most_shared() { return device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin); }
 

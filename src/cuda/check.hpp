@@ -21,6 +21,14 @@ inline void check(cudaError_t result, const char* call, std::initializer_list<st
                .found = std::string(cudaGetErrorName(result)) + ": " + cudaGetErrorString(result)});
 }
 
+// An attribute of the current device.
+inline int device_attribute(cudaDeviceAttr attribute) {
+  int device = 0, value = 0;
+  check(cudaGetDevice(&device), "cudaGetDevice");
+  check(cudaDeviceGetAttribute(&value, attribute, device), "cudaDeviceGetAttribute");
+  return value;
+}
+
 template <auto Free>
 struct freed_by {
   void operator()(void* p) const noexcept { Free(p); }

@@ -1,6 +1,7 @@
 // Decoders, quantisers and encoders for the fast tier on the GPU, one of each for each format of the registry. They are
 // defined in decode.cuh, encode.cuh and recode.cuh, and instantiated in a unit of their own for each format
-// (format.cu.in), so that a change in one format rebuilds one unit. They queue work, check nothing, allocate nothing.
+// (format.cu.in), so that a change in one format rebuilds one unit. They queue work, check no arguments, allocate
+// nothing.
 #pragma once
 #include <cuda_runtime_api.h>
 

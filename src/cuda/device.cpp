@@ -1,7 +1,6 @@
 // What GPUs there are, and what products need to know of the current one.
-#include <algorithm>
-
 #include "device_matrix.hpp"
+#include "launch.hpp"
 
 namespace bq::cuda {
 
@@ -14,28 +13,17 @@ int device_count() noexcept {
 
 bool current_device_has_wgmma() {
 #ifdef BLOCKQUANT_HAS_WGMMA
-  int device = 0, major = 0, minor = 0;
-  check(cudaGetDevice(&device), "cudaGetDevice");
-  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "cudaDeviceGetAttribute");
-  check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device), "cudaDeviceGetAttribute");
-  return major == 9 && minor == 0;
+  return device_attribute(cudaDevAttrComputeCapabilityMajor) == 9 &&
+         device_attribute(cudaDevAttrComputeCapabilityMinor) == 0;
 #else
   return false;  // no code for sm_90a in this build
 #endif
 }
 
 product_device current_product_device() {
-  int device = 0, multiprocessors = 0, per_block = 0, major = 0;
-  check(cudaGetDevice(&device), "cudaGetDevice");
-  const auto ask = [&](int& value, cudaDeviceAttr what) {
-    check(cudaDeviceGetAttribute(&value, what, device), "cudaDeviceGetAttribute");
-  };
-  ask(multiprocessors, cudaDevAttrMultiProcessorCount);
-  ask(per_block, cudaDevAttrMaxSharedMemoryPerBlockOptin);
-  ask(major, cudaDevAttrComputeCapabilityMajor);
-  return {.multiprocessors = multiprocessors,
-          .shared_bytes = per_block,
-          .starts_early = major >= 9,
+  return {.multiprocessors = device_attribute(cudaDevAttrMultiProcessorCount),
+          .shared_bytes = device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin),
+          .starts_early = launches_early(),
           .has_wgmma = current_device_has_wgmma()};
 }
 

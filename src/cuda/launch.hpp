@@ -9,12 +9,7 @@
 namespace bq::cuda {
 
 // Whether the current device has it.
-inline bool launches_early() {
-  int device = 0, major = 0;
-  check(cudaGetDevice(&device), "cudaGetDevice");
-  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "cudaDeviceGetAttribute");
-  return major >= 9;
-}
+inline bool launches_early() { return device_attribute(cudaDevAttrComputeCapabilityMajor) >= 9; }
 
 // early: launches_early(), of the current device; cluster: the thread blocks of one, along x, where the grid is a
 // multiple; more than one needs compute capability 9.0.
