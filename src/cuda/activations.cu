@@ -2,19 +2,21 @@
 // take them, int8 under a scale per 32 columns or per token. What is computed is a source: x itself, its RMS norm, a
 // gated activation.
 //
-// A thread block takes a row, and keeps it in registers between its reductions; where nothing is reduced over the row,
-// rows are cut into pieces, so that few tokens fill the GPU too.
+// A warp takes slices of 256 columns, a lane eight of each, and keeps them in registers between reductions over the
+// row. One thread block has a whole row where there is something to reduce; of few tokens, a cluster of blocks has, so
+// that more of the GPU takes part; else a row is cut into as many blocks as it fills.
 #include <algorithm>
 
 #include "arch.cuh"
 #include "arguments.hpp"
+#include "byte_encode.cuh"
 #include "check.hpp"
 #include "code_scale.cuh"
 #include "element.cuh"
 #include "fast.hpp"
 #include "launch.hpp"
 #include "matvec.hpp"
-#include "prepared.hpp"
+#include "prepared_store.cuh"
 #include "row_factor.hpp"
 #include "src/activation_functions.hpp"
 #include "thread_block.cuh"
@@ -23,34 +25,76 @@ namespace bq::cuda {
 
 namespace {
 
-constexpr int piece_cols = 1024, most_threads = 1024, most_kept = 8;
-constexpr std::int64_t most_cols = 4 * most_threads * most_kept;
+constexpr int most_warps = 32, most_kept = 4, most_slices = most_warps * most_kept;
+constexpr std::int64_t most_cols = slice_cols * most_slices;
 
-__device__ float4 map(float4 a, float4 b, auto f) { return {f(a.x, b.x), f(a.y, b.y), f(a.z, b.z), f(a.w, b.w)}; }
-__device__ float4 map(float4 a, auto f) { return {f(a.x), f(a.y), f(a.z), f(a.w)}; }
-__device__ inline const float4& vector_at(const float* p, std::int64_t i) {
-  return *reinterpret_cast<const float4*>(p + i);
-}
-__device__ inline float4& vector_at(float* p, std::int64_t i) { return *reinterpret_cast<float4*>(p + i); }
-
-// Columns of this thread: element(i, column) for those in [first, last).
-template <int Kept>
-__device__ void for_columns(int first, int last, auto element) {
+// visit(i) for the first of each four of a lane's columns from col on, as far as there are columns.
+template <class Visit>
+__device__ void for_fours(int col, int cols, const Visit& visit) {
 #pragma unroll
-  for (int i = 0; i < Kept; ++i) {
-    const int col = first + 4 * (i * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x));
-    if (col < last) element(i, col);
+  for (int i = 0; i < lane_cols; i += 4) {
+    if (col + i < cols) visit(i);
   }
 }
+__device__ inline void load_four(const float* from, float* to) {
+  const float4 v = *reinterpret_cast<const float4*>(from);
+  to[0] = v.x, to[1] = v.y, to[2] = v.z, to[3] = v.w;
+}
+__device__ inline void store_four(const float* from, float* to) {
+  *reinterpret_cast<float4*>(to) = make_float4(from[0], from[1], from[2], from[3]);
+}
+
+// The thread's part of a row that `blocks` thread blocks share.
+struct row_part {
+  int blocks, block, cols;
+
+  __device__ int warps() const { return static_cast<int>(blockDim.x) / 32; }
+  // The i-th of the `Kept` slices of this warp.
+  template <int Kept>
+  __device__ int slice(int i) const {
+    return (block * Kept + i) * warps() + static_cast<int>(threadIdx.x) / 32;
+  }
+  // visit(i, col) for each of its slices that has columns: all lanes of the warp, from col on.
+  template <int Kept, class Visit>
+  __device__ void for_slices(const Visit& visit) const {
+#pragma unroll
+    for (int i = 0; i < Kept; ++i) {
+      const int first = slice<Kept>(i) * slice_cols;
+      if (first < cols) visit(i, first + lane_cols * (static_cast<int>(threadIdx.x) % 32));
+    }
+  }
+
+  // What `combine` makes of all threads' parts, `Parts` each: those of a slice first, then the slices, in an order that
+  // is the same for any division of the row. `zero` is neutral; `slots` are used once.
+  template <int Parts, class T, class Combine>
+  __device__ T reduce(const T (&parts)[Parts], T zero, std::uint32_t (&slots)[most_slices],
+                      const Combine& combine) const {
+    const int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int i = 0; i < Parts; ++i) {
+      const T whole = across_lanes<32>(parts[i], combine);
+      if (lane < blocks) store_shared_of(lane, &slots[slice<Parts>(i)], __builtin_bit_cast(std::uint32_t, whole));
+    }
+    if (blocks > 1)
+      cluster_sync();
+    else
+      __syncthreads();
+    T all = zero;
+    for (int i = lane; i < blocks * Parts * warps(); i += 32) all = combine(all, __builtin_bit_cast(T, slots[i]));
+    return across_lanes<32>(all, combine);
+  }
+};
 
 struct plain_source {
   static constexpr bool reduces = false;
   const float* x;
-  __device__ float4 load(std::int64_t row, int col, int cols) const { return vector_at(x, row * cols + col); }
+  __device__ void load(std::int64_t row, int col, int cols, float (&v)[lane_cols]) const {
+    for_fours(col, cols, [&](int i) { load_four(x + row * cols + col + i, v + i); });
+  }
   template <int Kept>
-  __device__ void prefetch_constants(int) const {}
+  __device__ void prefetch_constants(const row_part&) const {}
   template <int Kept>
-  __device__ void finish(float4*, int) const {}
+  __device__ void finish(float (&)[Kept][lane_cols], const row_part&) const {}
 };
 
 template <template <class> class F>
@@ -58,14 +102,19 @@ struct gated_source {
   static constexpr bool reduces = false;
   const float *gate, *up;
   std::int64_t stride;
-  __device__ float4 load(std::int64_t row, int col, int) const {
+  __device__ void load(std::int64_t row, int col, int cols, float (&v)[lane_cols]) const {
     const std::int64_t at = row * stride + col;
-    return map(vector_at(gate, at), vector_at(up, at), [](float g, float u) { return F<thread_float>::apply(g) * u; });
+    float u[lane_cols];
+    for_fours(col, cols, [&](int i) { load_four(gate + at + i, v + i), load_four(up + at + i, u + i); });
+    for_fours(col, cols, [&](int i) {
+#pragma unroll
+      for (int j = i; j < i + 4; ++j) v[j] = F<thread_float>::apply(v[j]) * u[j];
+    });
   }
   template <int Kept>
-  __device__ void prefetch_constants(int) const {}
+  __device__ void prefetch_constants(const row_part&) const {}
   template <int Kept>
-  __device__ void finish(float4*, int) const {}
+  __device__ void finish(float (&)[Kept][lane_cols], const row_part&) const {}
 };
 
 struct norm_source {
@@ -74,45 +123,54 @@ struct norm_source {
   const float *residual, *weight;
   float epsilon;
 
-  __device__ float4 load(std::int64_t row, int col, int cols) const {
+  __device__ void load(std::int64_t row, int col, int cols, float (&v)[lane_cols]) const {
     const std::int64_t at = row * cols + col;
-    if (!residual) return vector_at(x, at);
-    return vector_at(x, at) = map(vector_at(x, at), vector_at(residual, at), sum());
+    for_fours(col, cols, [&](int i) { load_four(x + at + i, v + i); });
+    if (!residual) return;
+    float r[lane_cols];
+    for_fours(col, cols, [&](int i) { load_four(residual + at + i, r + i); });
+    for_fours(col, cols, [&](int i) {
+#pragma unroll
+      for (int j = i; j < i + 4; ++j) v[j] += r[j];
+      store_four(v + i, x + at + i);
+    });
   }
   template <int Kept>
-  __device__ void prefetch_constants(int cols) const {
-    for_columns<Kept>(0, cols, [&](int, int col) { prefetch(weight + col); });
+  __device__ void prefetch_constants(const row_part& part) const {
+    part.for_slices<Kept>([&](int, int col) {
+      if (col < part.cols) prefetch(weight + col);
+    });
   }
   template <int Kept>
-  __device__ void finish(float4* v, int cols) const {
-    float4 weights[Kept];
-    for_columns<Kept>(0, cols, [&](int i, int col) { weights[i] = vector_at(weight, col); });
-    float squares = 0;
-    for_columns<Kept>(0, cols, [&](int i, int) { map(v[i], [&](float e) { return squares = fmaf(e, e, squares); }); });
-    const float mean = across_block(squares, 0.0f, sum()) / static_cast<float>(cols);
+  __device__ void finish(float (&v)[Kept][lane_cols], const row_part& part) const {
+    __shared__ std::uint32_t slots[most_slices];
+    float weights[Kept][lane_cols], squares[Kept] = {};
+    part.for_slices<Kept>([&](int i, int col) {
+      for_fours(col, part.cols, [&](int j) { load_four(weight + col + j, weights[i] + j); });
+    });
+    part.for_slices<Kept>([&](int i, int) {
+#pragma unroll
+      for (const float e : v[i]) squares[i] = fmaf(e, e, squares[i]);
+    });
+    const float mean = part.reduce(squares, 0.0f, slots, sum()) / static_cast<float>(part.cols);
     const float scale = 1.0f / sqrtf(mean + epsilon);
-    for_columns<Kept>(
-        0, cols, [&](int i, int) { v[i] = map(v[i], weights[i], [&](float e, float w) { return e * scale * w; }); });
+    part.for_slices<Kept>([&](int i, int col) {
+      for_fours(col, part.cols, [&](int j) {
+#pragma unroll
+        for (int k = j; k < j + 4; ++k) v[i][k] = v[i][k] * scale * weights[i][k];
+      });
+    });
   }
 };
 
-// Largest magnitude of four, as bits: NaN is larger than everything.
-__device__ inline std::uint32_t top_of(float4 v) {
+// Bits of the largest finite magnitude.
+__device__ inline std::uint32_t finite_top_of(const float (&x)[lane_cols]) {
   std::uint32_t top = 0;
-  map(v, [&](float e) {
-    top = max(top, f32_to_bits(e) & 0x7fffffffu);
-    return e;
-  });
+#pragma unroll
+  for (const float e : x) {
+    if (is_finite(e)) top = max(top, f32_to_bits(e) & 0x7fffffffu);
+  }
   return top;
-}
-
-// The largest finite magnitude of four, as bits.
-__device__ inline std::uint32_t finite_top_of(float4 v) {
-  return top_of(map(v, [](float e) { return is_finite(e) ? e : 0.0f; }));
-}
-
-__device__ inline void store_codes(const activation_outputs& out, std::int64_t at, float4 v, const code_scale& s) {
-  *reinterpret_cast<char4*>(out.codes + at) = {s.code(v.x), s.code(v.y), s.code(v.z), s.code(v.w)};
 }
 
 struct row_outputs {
@@ -128,87 +186,50 @@ struct row_outputs {
       products = view(out.prepared);
     }
   }
-
-  // Four columns of a token, as prepared.hpp lays them out.
-  __device__ void store_prepared(int token, int col, float4 v, float factor) const {
-    auto* values = const_cast<unsigned char*>(products.values);
-    const std::uint32_t low = f16_pair(v.x * factor, v.y * factor), high = f16_pair(v.z * factor, v.w * factor);
-    unsigned char* at = values + products.position(token, col);
-    if (products.in == prepared::order::groups) {  // beside each other
-      *reinterpret_cast<uint2*>(at) = make_uint2(low, high);
-    } else {
-      *reinterpret_cast<std::uint32_t*>(at) = low;
-      *reinterpret_cast<std::uint32_t*>(values + products.position(token, col + 2)) = high;
-    }
-  }
+  bool by_token(std::int64_t cols) const { return products.values || (forms.codes && forms.group == cols); }
 };
 
-// A whole row, by a multiple of 64 threads: two warps share the scale of 256 columns.
-template <int Kept>
-__device__ void store_bytes(const byte_matrix& to, int row, const float4 (&v)[Kept]) {
-  __shared__ std::uint32_t tops[Kept][most_threads / 32];
-  const int warp = static_cast<int>(threadIdx.x) / 32;
-#pragma unroll
-  for (int i = 0; i < Kept; ++i) {
-    const std::uint32_t top = across_lanes<32>(top_of(v[i]), larger());
-    if (threadIdx.x % 32 == 0) tops[i][warp] = top;
-  }
-  __syncthreads();
-  for_columns<Kept>(0, to.slices * byte_matrix::slice_cols, [&](int i, int col) {
-    const code_scale c(max(tops[i][warp], tops[i][warp ^ 1]));
-    *reinterpret_cast<char4*>(to.byte(row, col)) = {c.code(v[i].x), c.code(v[i].y), c.code(v[i].z), c.code(v[i].w)};
-    if (threadIdx.x % 64 == 0) *to.scale(col / byte_matrix::slice_cols, row) = c.scale;
-  });
-}
-
 template <class Source, int Kept>
-__global__ void __launch_bounds__(most_threads)
-    make_rows(const Source source, int cols, int piece, const __grid_constant__ row_outputs to) {
+__global__ void __launch_bounds__(32 * most_warps)
+    make_rows(const Source source, int cols, int blocks, const __grid_constant__ row_outputs to) {
+  __shared__ std::uint32_t tops[most_slices], finite_tops[most_slices];
   launch_dependents();
-  const activation_outputs& out = to.forms;
-  const std::int64_t row = blockIdx.x;
-  const int first = static_cast<int>(blockIdx.y) * piece, last = min(first + piece, cols);
-  source.template prefetch_constants<Kept>(cols);
+  const int row = static_cast<int>(blockIdx.x) / blocks;
+  const row_part part{blocks, static_cast<int>(blockIdx.x) - row * blocks, cols};
+  if (blocks > 1) cluster_sync();  // all have begun before one writes to another's shared memory
+  source.template prefetch_constants<Kept>(part);
   wait_for_predecessors();
-  float4 v[Kept] = {};
-  for_columns<Kept>(first, last, [&](int i, int col) { v[i] = source.load(row, col, cols); });
-  source.template finish<Kept>(v, cols);
+  float v[Kept][lane_cols] = {};
+  part.for_slices<Kept>([&](int i, int col) { source.load(row, col, cols, v[i]); });
+  source.finish(v, part);
 
-  if (to.bytes.atoms) store_bytes<Kept>(to.bytes, blockIdx.x, v);
-  const bool codes_by_token = out.codes && out.group == cols;
-  std::uint32_t top = 0, finite_top = 0;
-  if (codes_by_token) {
-    for_columns<Kept>(first, last, [&](int i, int) { top = max(top, top_of(v[i])); });
-    top = across_block(top, 0u, larger());
+  const std::int64_t first = std::int64_t{row} * cols;
+  const auto largest = [&](auto top_of_lane, std::uint32_t(&slots)[most_slices]) {
+    std::uint32_t top[1] = {};
+    part.for_slices<Kept>([&](int i, int) { top[0] = max(top[0], top_of_lane(v[i])); });
+    return part.reduce(top, 0u, slots, larger());
+  };
+  if (to.bytes.atoms) part.for_slices<Kept>([&](int i, int col) { store_slice(to.bytes, row, col, v[i]); });
+  const activation_outputs& out = to.forms;
+  if (out.values) {
+    part.for_slices<Kept>([&](int i, int col) {
+      for_fours(col, cols, [&](int j) { store_four(v[i] + j, out.values + first + col + j); });
+    });
+  }
+  if (out.codes) {
+    const bool by_token = out.group == cols;
+    const std::uint32_t of_token = by_token ? largest([](const auto& x) { return top_of(x); }, tops) : 0;
+    part.for_slices<Kept>([&](int i, int col) {
+      const code_scale c(by_token ? of_token : across_lanes<32 / lane_cols>(top_of(v[i]), larger()));
+      if (col >= cols) return;
+      *reinterpret_cast<uint2*>(out.codes + first + col) = c.codes(v[i]);
+      if (by_token ? col == 0 : col % 32 == 0) out.scales[by_token ? row : (first + col) / 32] = c.scale;
+    });
   }
   if (to.products.values) {
-    for_columns<Kept>(first, last, [&](int i, int) { finite_top = max(finite_top, finite_top_of(v[i])); });
-    finite_top = across_block(finite_top, 0u, larger());
-  }
-  const code_scale c(top);
-  const int exponent = token_exponent(f32_from_bits(finite_top));
-  const float factor = power_of_two(exponent);
-  if (threadIdx.x == 0 && codes_by_token) out.scales[row] = c.scale;
-  if (threadIdx.x == 0 && to.products.values) const_cast<float*>(to.products.factors)[row] = power_of_two(-exponent);
-#pragma unroll
-  for (int i = 0; i < Kept; ++i) {
-    const int col = first + 4 * (i * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x));
-    const std::int64_t at = row * cols + col;
-    if (out.codes && !codes_by_token) {  // eight lanes hold a group, and all lanes of the warp are here
-      const code_scale group(across_lanes<8>(top_of(v[i]), larger()));
-      if (col < last) store_codes(out, at, v[i], group);
-      if (col < last && threadIdx.x % 8 == 0) out.scales[at / 32] = group.scale;
-    }
-    if (col >= last) continue;
-    if (codes_by_token) store_codes(out, at, v[i], c);
-    if (out.values) vector_at(out.values, at) = v[i];
-    if (to.products.values) to.store_prepared(blockIdx.x, col, v[i], factor);
-  }
-  if (to.products.values) {
-    for (int col = cols + 4 * static_cast<int>(threadIdx.x); col < to.products.cols;
-         col += 4 * static_cast<int>(blockDim.x)) {
-      to.store_prepared(blockIdx.x, col, {}, factor);
-    }
+    const int e = token_exponent(f32_from_bits(largest([](const auto& x) { return finite_top_of(x); }, finite_tops)));
+    part.for_slices<Kept>([&](int i, int col) { store_slice(to.products, row, col, v[i], power_of_two(e)); });
+    if (part.block == 0 && threadIdx.x == 0) store_exponent(to.products, row, e);
   }
 }
 
@@ -233,27 +254,28 @@ void require_outputs(const activation_outputs& o, std::int64_t tokens, std::int6
   }
 }
 
-template <class Source, int Kept>
-void start(const char* name, const Source& source, std::int64_t tokens, int cols, int piece, const row_outputs& out,
-           stream s) {
-  const int vectors = (piece + 4 * Kept - 1) / (4 * Kept);  // of one register for each thread
-  const dim3 grid(static_cast<unsigned>(tokens), static_cast<unsigned>((cols + piece - 1) / piece));
-  // Of more tokens, a layer takes up to 8 % longer (an H200) where they begin before the product is complete.
-  const bool early = tokens <= most_prepared_beside && launches_early();
-  launch(early, make_rows<Source, Kept>, grid, (vectors + 63) / 64 * 64, 0, s, name, {tokens, cols}, source, cols,
-         piece, out);
-}
-
 template <class Source>
 void write_rows(const char* name, const Source& source, std::int64_t tokens, std::int64_t cols,
-                const activation_outputs& out, stream s) {
+                const activation_outputs& activations, stream s) {
   if (tokens == 0) return;
-  const bool whole = Source::reduces || out.prepared.memory || (out.codes && out.group == cols);
-  const int n = static_cast<int>(cols), piece = whole ? n : std::min(n, piece_cols);
-  const auto run = piece <= 512                 ? start<Source, 1>
-                   : piece <= 16 * most_threads ? start<Source, 4>
-                                                : start<Source, most_kept>;
-  run(name, source, tokens, n, piece, row_outputs(out), s);
+  const row_outputs out(activations);
+  const bool few = tokens <= most_kernel_tokens, clusters = launches_early();  // both from compute capability 9.0 on
+  const int slices = static_cast<int>(ceil_div(cols, slice_cols));
+  int blocks = 1, cluster = 1, kept = slices <= 16 ? 1 : slices <= 64 ? 2 : 4;
+  if (!Source::reduces && !out.by_token(cols)) {
+    blocks = (slices + 3) / 4, kept = 1;
+  } else if (few && clusters) {
+    while (16 * blocks < slices) blocks *= 2;
+    cluster = blocks, kept = 1;
+  }
+  const int warps = (slices + blocks * kept - 1) / (blocks * kept);
+  // Of more tokens, a layer takes up to 8 % longer (an H200) where they begin before the product is complete.
+  const bool early = tokens <= most_prepared_beside && clusters;
+  const auto kernel = kept == 1   ? make_rows<Source, 1>
+                      : kept == 2 ? make_rows<Source, 2>
+                                  : make_rows<Source, most_kept>;
+  launch_clusters(cluster, early, kernel, static_cast<unsigned>(tokens * blocks), 32 * warps, 0, s, name,
+                  {tokens, cols}, source, static_cast<int>(cols), blocks, out);
 }
 
 }  // namespace

@@ -100,6 +100,44 @@ __device__ __forceinline__ void begin_early() {
   wait_for_predecessors();
 }
 
+// Thread blocks of a cluster share their shared memory; before compute capability 9.0 a block is one of its own.
+template <int Arch = arch>
+__device__ __forceinline__ std::uint32_t cluster_rank() {
+  std::uint32_t rank = 0;
+  if constexpr (Arch >= 90) asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return rank;
+}
+// All threads of the cluster; what they wrote to shared memory before they arrive is seen by those that have waited.
+template <int Arch = arch>
+__device__ __forceinline__ void cluster_arrive() {
+  if constexpr (Arch >= 90) asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+}
+template <int Arch = arch>
+__device__ __forceinline__ void cluster_wait() {
+  if constexpr (Arch >= 90) {
+    asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+  } else {
+    __syncthreads();
+  }
+}
+__device__ __forceinline__ void cluster_sync() {
+  cluster_arrive();
+  cluster_wait();
+}
+// To the same place in the shared memory of block `rank` of the cluster.
+template <int Arch = arch>
+__device__ __forceinline__ void store_shared_of(std::uint32_t rank, std::uint32_t* to, std::uint32_t v) {
+  if constexpr (Arch >= 90) {
+    asm volatile(
+        "{\n.reg .b32 remote;\nmapa.shared::cluster.u32 remote, %0, %1;\n"
+        "st.shared::cluster.u32 [remote], %2;\n}" ::"r"(static_cast<std::uint32_t>(__cvta_generic_to_shared(to))),
+        "r"(rank), "r"(v)
+        : "memory");
+  } else {
+    *to = v;
+  }
+}
+
 // Brings a cache line to the second level: a hint, of memory that may still be written.
 __device__ __forceinline__ void prefetch(const void* p) { asm volatile("prefetch.L2 [%0];" ::"l"(p)); }
 

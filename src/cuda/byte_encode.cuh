@@ -6,12 +6,21 @@
 #include "arch.cuh"
 #include "byte_matrix.hpp"
 #include "code_scale.cuh"
+#include "element.cuh"
 #include "launch.hpp"
 #include "thread_block.cuh"
 
 namespace bq::cuda {
 
-inline constexpr int byte_threads = 256, lane_cols = byte_matrix::slice_cols / 32;
+inline constexpr int byte_threads = 256;
+static_assert(byte_matrix::slice_cols == slice_cols);
+
+// The warp's 256 columns of a line: eight, from col on, of each lane.
+__device__ inline void store_slice(const byte_matrix& to, int line, int col, const float (&v)[lane_cols]) {
+  const code_scale c(across_lanes<32>(top_of(v), larger()));
+  *reinterpret_cast<uint2*>(to.byte(line, col)) = c.codes(v);
+  if (threadIdx.x % 32 == 0) *to.scale(col / byte_matrix::slice_cols, line) = c.scale;
+}
 
 // The source's lines become lines first, first + 1, ... of `to`.
 template <class Source>
@@ -26,17 +35,7 @@ __global__ void __launch_bounds__(byte_threads)
   float v[lane_cols] = {};
   const int here = static_cast<int>(min(cols - col, std::int64_t{lane_cols}));
   if (here > 0) source.load(line, col, here, v);
-  std::uint32_t top = 0;
-#pragma unroll
-  for (const float x : v) top = max(top, f32_to_bits(x) & 0x7fffffffu);
-  const code_scale scale(across_lanes<32>(top, larger()));
-  std::uint32_t words[2] = {};
-#pragma unroll
-  for (int i = 0; i < lane_cols; ++i) {
-    words[i / 4] |= (static_cast<std::uint32_t>(scale.code(v[i])) & 0xffu) << 8 * (i % 4);
-  }
-  *reinterpret_cast<uint2*>(to.byte(first + line, col)) = make_uint2(words[0], words[1]);
-  if (lane == 0) *to.scale(slice, first + line) = scale.scale;
+  store_slice(to, first + line, col, v);
 }
 
 template <class Source>

@@ -18,6 +18,21 @@ struct code_scale {
   __device__ signed char code(float x) const {
     return inverse == 0.0f ? 0 : static_cast<signed char>(__float2int_rn(x * inverse));
   }
+  // Of eight, the first in the lowest byte.
+  __device__ uint2 codes(const float (&x)[8]) const {
+    std::uint32_t words[2] = {};
+#pragma unroll
+    for (int i = 0; i < 8; ++i) words[i / 4] |= (static_cast<std::uint32_t>(code(x[i])) & 0xffu) << 8 * (i % 4);
+    return make_uint2(words[0], words[1]);
+  }
 };
+
+// Bits of the largest magnitude of eight: NaN is larger than everything.
+__device__ inline std::uint32_t top_of(const float (&x)[8]) {
+  std::uint32_t top = 0;
+#pragma unroll
+  for (const float e : x) top = max(top, f32_to_bits(e) & 0x7fffffffu);
+  return top;
+}
 
 }  // namespace bq::cuda

@@ -20,16 +20,18 @@ __device__ inline std::uint32_t f16_pair(float low, float high) {
   return *reinterpret_cast<const std::uint32_t*>(&both);
 }
 
-// Columns [first, first + loaded_cols) of a row of x [rows, cols]; zeros after the last. 16 bytes at a time where all
+// What a warp takes at a time of a row, and a lane of that.
+inline constexpr int slice_cols = 256, lane_cols = slice_cols / 32;
+
+// Columns [first, first + lane_cols) of a row of x [rows, cols]; zeros after the last. 16 bytes at a time where all
 // rows are aligned to that.
-inline constexpr int loaded_cols = 8;
 template <class T>
-__device__ void load_columns(const T* x, std::int64_t cols, std::int64_t row, int first, float (&v)[loaded_cols]) {
+__device__ void load_columns(const T* x, std::int64_t cols, std::int64_t row, int first, float (&v)[lane_cols]) {
   constexpr int together = 16 / static_cast<int>(sizeof(T));
   const T* from = x + row * cols;
-  if (reinterpret_cast<std::uintptr_t>(x) % 16 == 0 && cols % together == 0 && first + loaded_cols <= cols) {
+  if (reinterpret_cast<std::uintptr_t>(x) % 16 == 0 && cols % together == 0 && first + lane_cols <= cols) {
 #pragma unroll
-    for (int i = 0; i < loaded_cols; i += together) {
+    for (int i = 0; i < lane_cols; i += together) {
       const uint4 words = *reinterpret_cast<const uint4*>(from + first + i);
       const T* values = reinterpret_cast<const T*>(&words);
 #pragma unroll
@@ -37,7 +39,7 @@ __device__ void load_columns(const T* x, std::int64_t cols, std::int64_t row, in
     }
   } else {
 #pragma unroll
-    for (int i = 0; i < loaded_cols; ++i) v[i] = first + i < cols ? to_f32(from[first + i]) : 0.0f;
+    for (int i = 0; i < lane_cols; ++i) v[i] = first + i < cols ? to_f32(from[first + i]) : 0.0f;
   }
 }
 

@@ -8,7 +8,7 @@
 #include "fast.hpp"
 #include "launch.hpp"
 #include "matvec.hpp"
-#include "prepared.hpp"
+#include "prepared_store.cuh"
 #include "row_factor.hpp"
 #include "thread_block.cuh"
 #include "wide.hpp"
@@ -18,31 +18,10 @@ namespace bq::cuda {
 namespace {
 
 constexpr int most_threads = 512;
-constexpr int piece = loaded_cols, kept = 4;  // columns that a thread has at a time, and how often in registers
-
-// Stores the warp's 256 columns, in 16 bytes a lane, for which two lanes exchange halves of theirs: in atoms, the first
-// of two stores pairs 0, 2, 4, 6 of their 16 columns, the second the others; else, lanes l and l + 2 of four store the
-// first and the last four columns of both.
-__device__ inline void store_piece(const prepared& to, unsigned char* values, int token, int first,
-                                   const float (&v)[piece], float factor) {
-  std::uint32_t w[4];
-#pragma unroll
-  for (int i = 0; i < 4; ++i) w[i] = f16_pair(v[2 * i] * factor, v[2 * i + 1] * factor);
-  const bool in_atoms = to.in == prepared::order::atoms;
-  const int apart = in_atoms ? 1 : 2;
-  const bool second = threadIdx.x & apart;
-  const uint2 of_first = in_atoms ? make_uint2(w[0], w[2]) : make_uint2(w[0], w[1]);
-  const uint2 of_second = in_atoms ? make_uint2(w[1], w[3]) : make_uint2(w[2], w[3]);
-  const uint2 give = second ? of_first : of_second;
-  const uint2 got = make_uint2(__shfl_xor_sync(~0u, give.x, apart), __shfl_xor_sync(~0u, give.y, apart));
-  const int col = first - (!second ? 0 : in_atoms ? piece - 2 : step_cols - 4);
-  *reinterpret_cast<uint4*>(values + to.position(token, col)) =
-      second ? make_uint4(got.x, got.y, of_second.x, of_second.y) : make_uint4(of_first.x, of_first.y, got.x, got.y);
-}
+constexpr int piece = lane_cols, kept = 4;  // columns that a thread has at a time, and how often in registers
 
 template <class T>
-__global__ void __launch_bounds__(most_threads)
-    prepare_token(const T* x, std::int64_t cols, const prepared to, unsigned char* values, float* factors) {
+__global__ void __launch_bounds__(most_threads) prepare_token(const T* x, std::int64_t cols, const prepared to) {
   begin_early();
   const int n = blockIdx.x, end = to.cols, step = piece * static_cast<int>(blockDim.x);
   const int begin = piece * static_cast<int>(threadIdx.x);
@@ -60,13 +39,13 @@ __global__ void __launch_bounds__(most_threads)
   const float factor = power_of_two(e);
 #pragma unroll
   for (int i = 0; i < kept; ++i) {
-    if (begin + i * step < end) store_piece(to, values, n, begin + i * step, v[i], factor);
+    if (begin + i * step < end) store_slice(to, n, begin + i * step, v[i], factor);
   }
   for (int first = begin + kept * step; first < end; first += step) {
     load_columns(x, cols, n, first, rest);
-    store_piece(to, values, n, first, rest, factor);
+    store_slice(to, n, first, rest, factor);
   }
-  if (threadIdx.x == 0) factors[n] = power_of_two(-e);
+  if (threadIdx.x == 0) store_exponent(to, n, e);
 }
 
 // Kernels load a tile's worth past the end of the last tokens.
@@ -122,8 +101,7 @@ void prepare(const void* x, element e, const activations& out, stream s) {
   const int threads = to.tokens <= most_kernel_tokens ? pieces : (pieces + 32 * kept - 1) / (32 * kept) * 32;
   const auto start = [&]<class T>(const T* typed) {
     launch(launches_early(), prepare_token<T>, to.tokens, std::min(threads, most_threads), 0, s, "prepare",
-           {out.tokens, out.cols}, typed, out.cols, to, const_cast<unsigned char*>(to.values),
-           const_cast<float*>(to.factors));
+           {out.tokens, out.cols}, typed, out.cols, to);
   };
   with_elements(x, e, start);
 }

@@ -101,13 +101,13 @@ TEST_CASE("activations in every form follow their rules, with values of every si
   }
 }
 
-// The sum of squares passes through at most cols / threads + 10 roundings, halved by the root; mean, epsilon, root,
-// quotient and two products follow.
+// A square passes through at most 8 + 5 roundings in a slice of 256 columns and 4 + 5 outside, halved by the root;
+// mean, epsilon, root, quotient and two products follow.
 TEST_CASE("rms_norm on the GPU agrees with f64, with and without residual, in place and beside") {
   if (device::missing()) return;
-  for (const std::int64_t cols : {4, 32, 128, 576, 4096, 8192, 28672}) {
+  for (const std::int64_t cols : {4, 32, 128, 576, 4096, 4484, 8192, 28672}) {
     CAPTURE(cols);
-    const auto rows = static_cast<std::int64_t>(cols > 8192 ? 3 : 33);
+    constexpr std::int64_t rows = 33;
     const auto n = static_cast<std::size_t>(rows * cols);
     const auto x = device::normal(n, 42, 20.0f), residual = device::normal(n, 43);
     const auto weight = device::normal(static_cast<std::size_t>(cols), 44);
@@ -132,7 +132,7 @@ TEST_CASE("rms_norm on the GPU agrees with f64, with and without residual, in pl
         }
       }
       CHECK(summed);
-      CHECK(worst <= (32.0 + 10) / 2 * 0x1p-24 + 6 * 0x1p-24);
+      CHECK(worst <= 22.0 / 2 * 0x1p-24 + 6 * 0x1p-24);
 
       // Alone, in place, a row has the same bits; and in every form.
       const device::array<float> last(std::vector<float>(x.end() - cols, x.end()));
@@ -153,7 +153,7 @@ TEST_CASE("gated activations have the CPU's bits, from halves of one product too
   if (device::missing()) return;
   for (const auto f : {bq::activation::silu, bq::activation::gelu}) {
     for (const std::int64_t cols : {32, 160, 14336}) {
-      constexpr std::int64_t tokens = 5;
+      const std::int64_t tokens = cols == 160 ? 40 : 5;
       const auto n = static_cast<std::size_t>(tokens * cols);
       auto gate = awkward(n, 45), up = device::normal(n, 46);
       gate[0] = inf, gate[1] = -100, gate[2] = 0, gate[3] = 1000;

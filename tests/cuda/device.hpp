@@ -36,6 +36,7 @@ class array {
     REQUIRE(cudaMemcpy(get(), from.data(), from.size() * sizeof(T), cudaMemcpyHostToDevice) == cudaSuccess);
   }
   T* get() const { return memory_.get(); }
+  std::size_t size() const { return size_; }
   std::vector<T> read() const {
     std::vector<T> out(size_);
     REQUIRE(cudaMemcpy(out.data(), get(), size_ * sizeof(T), cudaMemcpyDeviceToHost) == cudaSuccess);

@@ -2,6 +2,7 @@
 // activations up to 6e4. Batches of any size, repeated runs, graphs and chains of kernels that overlap give the same
 // bits.
 #include <cmath>
+#include <numeric>
 
 #include "blockquant/cuda_ops.hpp"
 #include "oracle.hpp"
@@ -181,18 +182,48 @@ TEST_CASE("a chain of kernels queued at once, or captured into a graph, equals o
     const device::array<std::byte> memory(bq::cuda::activation_bytes(tokens, size));
     const bq::cuda::activations ready{memory.get(), tokens, size};
     const bq::cuda::activation_outputs prepared{.prepared = ready};
-    const device::array<float> first(start), y(count), z(count);
+    const device::array<float> first(start), y(count), z(count), attended(count),
+        turns(std::vector<float>(count, std::sqrt(0.5f)));
+    constexpr std::int64_t rounds = 4, head_dim = 128, heads = size / head_dim, kv_heads = heads / 4, page = 16;
+    const std::int64_t kv_size = kv_heads * head_dim, pages = rounds * tokens / page + 1;
+    const device::array<std::byte> keys(bq::row_bytes(bq::type::q8_0, kv_size) * pages * page),
+        values(bq::row_bytes(bq::type::f16, kv_size) * pages * page);
+    const bq::cuda::paged_cache cache{bq::type::q8_0, bq::type::f16, keys.get(), values.get(),
+                                      pages * page,   page,          kv_heads,   head_dim};
+    std::vector<std::int64_t> slot_of(rounds * tokens);
+    std::iota(slot_of.begin(), slot_of.end(), 0);
+    std::vector<std::int32_t> page_of(pages), round_begins;
+    std::iota(page_of.begin(), page_of.end(), 0);
+    for (int i = 0; i < rounds; ++i) round_begins.push_back(static_cast<std::int32_t>(i * tokens));
+    const device::array<std::int64_t> slots(slot_of);
+    const device::array<std::int32_t> table(page_of), begins(round_begins),
+        bounds(std::vector<std::int32_t>{0, static_cast<std::int32_t>(tokens)});
+    bq::attention_options options;
+    options.heads = heads, options.kv_heads = kv_heads, options.head_dim = head_dim, options.scale = 0.1f;
+    bq::cuda::attention_batch batch{1, tokens, bounds.get(), begins.get(), table.get(), pages, tokens, rounds * tokens};
+    const device::array<std::byte> scratch(bq::cuda::attention_scratch(batch, options));
+    const bq::cuda::rope_table turned{bq::rope_pairing::halves, head_dim, turns.get(), turns.get()};
     cudaStream_t s = nullptr;
     REQUIRE(cudaStreamCreate(&s) == cudaSuccess);
     const auto chain = [&](bool wait) {
       const auto done = [&] {
         if (wait) REQUIRE(cudaStreamSynchronize(s) == cudaSuccess);
       };
-      for (int i = 0; i < 4; ++i) {  // all outputs are soon activations, in the same memory
+      // What is read before it was written shows: nothing here is left from the run before.
+      for (const auto* m : {&keys, &values}) REQUIRE(cudaMemsetAsync(m->get(), 0xff, m->size(), s) == cudaSuccess);
+      for (int i = 0; i < rounds; ++i) {  // all outputs are soon activations, in the same memory
         bq::cuda::prepare(i == 0 ? first.get() : y.get(), bq::cuda::element::f32, ready, s), done();
         bq::cuda::matmul(on_device, ready, y.get(), s), done();
         bq::cuda::matmul(on_device, ready, z.get(), s), done();
-        bq::cuda::gated(bq::activation::silu, y.get(), z.get(), tokens, size, prepared, 0, s), done();
+        bq::cuda::apply_rope(y.get(), tokens, heads, head_dim, turned, 0, s), done();
+        bq::cuda::apply_rope(z.get(), tokens, kv_heads, head_dim, turned, 0, s), done();
+        bq::cuda::soft_cap(z.get(), tokens * size, 30.0f, s), done();  // f16 keeps it
+        bq::cuda::append(cache, bq::cuda::element::f32, z.get(), z.get() + tokens * kv_size, slots.get() + i * tokens,
+                         tokens, s);
+        done();
+        batch.positions = begins.get() + i;
+        bq::cuda::attention(y.get(), cache, batch, attended.get(), scratch.get(), options, s), done();
+        bq::cuda::gated(bq::activation::silu, attended.get(), z.get(), tokens, size, prepared, 0, s), done();
         bq::cuda::matmul(on_device, ready, y.get(), s), done();
         bq::cuda::rms_norm(y.get(), z.get(), norm_weight.get(), 1e-5f, tokens, size, prepared, s), done();
         bq::cuda::matmul(on_device, ready, y.get(), s), done();
