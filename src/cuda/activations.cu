@@ -25,7 +25,7 @@ namespace bq::cuda {
 
 namespace {
 
-constexpr int most_warps = 32, most_kept = 4, most_slices = most_warps * most_kept;
+constexpr int most_blocks = 8, most_warps = 32, most_kept = 4, most_slices = most_warps * most_kept;
 constexpr std::int64_t most_cols = slice_cols * most_slices;
 
 // visit(i) for the first of each four of a lane's columns from col on, as far as there are columns.
@@ -265,7 +265,8 @@ void write_rows(const char* name, const Source& source, std::int64_t tokens, std
   if (!Source::reduces && !out.by_token(cols)) {
     blocks = (slices + 3) / 4, kept = 1;
   } else if (few && clusters) {
-    while (16 * blocks < slices) blocks *= 2;
+    const int most = tokens == 1 ? 4 : 16;  // slices of a block
+    while (blocks < most_blocks && blocks * most < slices) blocks *= 2;
     cluster = blocks, kept = 1;
   }
   const int warps = (slices + blocks * kept - 1) / (blocks * kept);

@@ -5,19 +5,21 @@
 #include "arguments.hpp"
 #include "attention_block.cuh"
 #include "launch.hpp"
+#include "tile.hpp"
 
 namespace bq::cuda {
 
 namespace {
 
 constexpr int join_threads = 128;
-constexpr int split_rows = tile_queries;  // up to so many rows of a sequence, its slices go to blocks of their own
+constexpr std::int64_t most_window = 1 << 30;  // as many positions as there may be
+constexpr int split_rows = tile_queries;       // up to so many rows of a sequence, its slices go to blocks of their own
 
 template <int Dims, int Tiles, bool Split>
 __global__ void __launch_bounds__(cache_tile<Dims>::threads, 2) attend_rows(const __grid_constant__ attention_task t) {
   extern __shared__ __align__(16) unsigned char shared[];
-  begin_early();
   using block = attention_block<Dims, Tiles>;
+  begin_early();
   const int dim_blocks = (t.head_dim + Dims - 1) / Dims;
   const int head = static_cast<int>(blockIdx.y) / dim_blocks,
             out_dim = static_cast<int>(blockIdx.y) % dim_blocks * Dims;
@@ -33,7 +35,7 @@ __global__ void __launch_bounds__(cache_tile<Dims>::threads, 2) attend_rows(cons
     if (first > last) return;
     b.attend(first, last, [&](int slice, const auto& m, const auto& l, const auto& o) {
       b.for_outputs(o, [&](int i, int h, int row, int dim, float value) {
-        float* to = t.partial + (b.query_at(row) / t.head_dim * t.slices + slice) * (t.head_dim + 2);
+        float* to = t.partial + (b.s.query[row] * t.slices + slice) * (t.head_dim + 2);
         to[dim] = value;
         if (dim == 0) to[t.head_dim] = m[i][h], to[t.head_dim + 1] = l[i][h];
       });
@@ -59,7 +61,7 @@ __global__ void __launch_bounds__(cache_tile<Dims>::threads, 2) attend_rows(cons
       }
     });
     b.for_outputs(all, [&](int i, int h, int row, int dim, float value) {
-      t.out[b.query_at(row) + dim] = value * (1 / p_scale) / all_l[i][h];
+      t.out[b.s.query[row] * t.head_dim + dim] = value * (1 / p_scale) / all_l[i][h];
     });
   }
 }
@@ -70,14 +72,14 @@ __global__ void __launch_bounds__(join_threads) join_slices(const __grid_constan
   const int sequence = static_cast<int>(blockIdx.y), row = static_cast<int>(blockIdx.x);
   const int token = row / t.heads, head = row % t.heads;
   const std::int64_t first_token = t.first[sequence];
-  if (token >= t.first[sequence + 1] - first_token) return;
-  const int at = t.positions[sequence] + token;
-  const int first = static_cast<int>(max(std::int64_t{0}, at + 1 - t.window)) / slice_keys, last = at / slice_keys;
+  const int tokens = static_cast<int>(t.first[sequence + 1] - first_token), at = t.positions[sequence] + token;
+  if (token >= tokens) return;
+  const int first = max(0, at + 1 - t.window) / slice_keys, last = at / slice_keys;
   const std::int64_t query = (first_token + token) * t.heads + head;
   const float* parts = t.partial + query * t.slices * (t.head_dim + 2);
   for (int d = threadIdx.x; d < t.head_dim; d += join_threads) {
     float m = -HUGE_VALF, l = 0, o = 0;
-    constexpr int ahead = 8;  // slices loaded at once
+    constexpr int ahead = 16;  // slices loaded at once
     for (int slice = first; slice <= last; slice += ahead) {
       float next_m[ahead], next_l[ahead], next_o[ahead];
 #pragma unroll
@@ -114,10 +116,17 @@ void start(const attention_task& t, dim3 grid, stream s) {
 // Bytes of shared memory that a block can have.
 int most_shared() { return device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin); }
 
-// Slices that a block of the split kernel takes one after another: few where that leaves multiprocessors idle.
-int slices_for_blocks(std::int64_t all_slices) {
-  const std::int64_t blocks = 4 * std::int64_t{device_attribute(cudaDevAttrMultiProcessorCount)};
-  return static_cast<int>(std::clamp<std::int64_t>(all_slices / blocks, 1, 8));
+// How many slices a block of the split kernel takes one after another, where each of `rows` has so many and `at_once`
+// blocks run at a time: the number with which the last of them end first, if to begin takes as long as a slice.
+int slices_for_blocks(std::int64_t rows, std::int64_t slices, std::int64_t at_once) {
+  constexpr int most = 16;  // sequences may be shorter than the batch says, others wait for the longest
+  int best = 1;
+  std::int64_t least = 0;
+  for (int n = 1; n <= most; ++n) {
+    const std::int64_t rounds = ceil_div(rows * ceil_div(slices, n), at_once), time = rounds * (n + 1);
+    if (n == 1 || time < least) best = n, least = time;
+  }
+  return best;
 }
 
 template <int Dims, int Tiles>
@@ -128,11 +137,14 @@ void launch_rows(const attention_task& t, const attention_batch& b, unsigned hea
 }
 
 template <int Dims>
-void run(const attention_task& t, const attention_batch& b, int kv_heads, stream s) {
+void run(attention_task t, const attention_batch& b, int kv_heads, stream s) {
   const auto sequences = static_cast<unsigned>(b.sequences);
   const auto heads = static_cast<unsigned>(kv_heads * ((t.head_dim + Dims - 1) / Dims));
   if (t.partial) {
-    const auto blocks = static_cast<unsigned>((t.slices + t.block_slices - 1) / t.block_slices);
+    const int bytes = attention_block<Dims, 1>::shared_bytes(t.keys.coded, t.values.coded);
+    const int at_once = device_attribute(cudaDevAttrMultiProcessorCount) * (most_shared() / bytes);
+    t.block_slices = slices_for_blocks(b.sequences * heads, t.slices, at_once);
+    const auto blocks = static_cast<unsigned>(ceil_div(t.slices, t.block_slices));
     start<Dims, 1, true>(t, dim3(blocks, heads, sequences), s);
     const auto queries = static_cast<unsigned>(b.most_tokens * t.heads);
     launch(launches_early(), join_slices, dim3(queries, sequences), join_threads, 0, s, "attention that joins slices",
@@ -159,7 +171,7 @@ attention_task::cache make_cache(type id, const void* rows, const attention_opti
                .found = std::string(info(id).name)});
 }
 
-std::int64_t slices_of(std::int64_t positions) { return (positions + slice_keys - 1) / slice_keys; }
+std::int64_t slices_of(std::int64_t positions) { return ceil_div(positions, slice_keys); }
 
 void check_batch(const paged_cache& c, const attention_batch& b, const attention_options& o) {
   check_cache(c);
@@ -211,11 +223,11 @@ void attention(const float* q, const paged_cache& cache, const attention_batch& 
                          .heads = static_cast<int>(o.heads),
                          .group = static_cast<int>(o.heads / o.kv_heads),
                          .head_dim = static_cast<int>(o.head_dim),
-                         .window = o.window ? o.window : std::int64_t{1} << 40,
+                         .window = static_cast<int>(o.window ? std::min(o.window, most_window) : most_window),
                          .scale = o.scale * 1.44269504088896340736f,
                          .partial = split_slices ? static_cast<float*>(scratch) : nullptr,
                          .slices = static_cast<int>(slices),
-                         .block_slices = slices_for_blocks(slices * o.kv_heads * batch.sequences)};
+                         .block_slices = 1};
   const auto n = static_cast<int>(o.kv_heads);
   if (o.head_dim > 64 && attention_block<128, 1>::shared_bytes(keys.coded, values.coded) <= most_shared())
     run<128>(t, batch, n, s);

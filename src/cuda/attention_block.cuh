@@ -59,6 +59,8 @@ struct attention_block {
     __half q[2][rows * tile::stride];
     __half p[2][rows * key_stride];
     __half keys[tile::halves];
+    std::int64_t query[rows];  // index among all of q's heads
+    int seen[rows];            // the last position that the query sees; -1: no query
     float query_scale[rows];
     float reduced[warps][rows];
     int slots[slice_keys];
@@ -86,23 +88,26 @@ struct attention_block {
     position = t.positions[seq];
     warp = static_cast<int>(threadIdx.x) / 32;
     lane = static_cast<int>(threadIdx.x) % 32;
+    const int row = static_cast<int>(threadIdx.x), of_all = first_row + row;
+    if (row < rows) {
+      s.query[row] = (first_token + of_all / t.group) * t.heads + kv_head * t.group + of_all % t.group;
+      s.seen[row] = row < row_count() ? position_of(row) : -1;
+    }
+    __syncthreads();
   }
 
   __device__ int row_count() const { return min(rows, tokens * t.group - first_row); }
   __device__ int position_of(int row) const { return position + (first_row + row) / t.group; }
   __device__ int last_position() const { return position_of(row_count() - 1); }
-  __device__ int begin_of(int at) const { return static_cast<int>(max(std::int64_t{0}, at + 1 - t.window)); }
-  __device__ std::int64_t query_at(int row) const {
-    const int r = first_row + row;
-    return ((first_token + r / t.group) * t.heads + kv_head * t.group + r % t.group) * t.head_dim;
-  }
+  __device__ int begin_of(int at) const { return max(0, at + 1 - t.window); }
+  __device__ const float* query(int row) const { return t.q + s.query[row] * t.head_dim; }
 
   // Queries' powers of two, once; then their dims [dim, dim + Dims).
   __device__ void load_scales() {
     for (int row = warp; row < rows; row += warps) {
       std::uint32_t top = 0;
       if (row < row_count()) {
-        for (int d = lane; d < t.head_dim; d += 32) top = max(top, f32_to_bits(t.q[query_at(row) + d]) & 0x7fffffffu);
+        for (int d = lane; d < t.head_dim; d += 32) top = max(top, f32_to_bits(query(row)[d]) & 0x7fffffffu);
       }
       top = across_lanes<32>(top, larger());
       if (lane == 0) s.query_scale[row] = half_scale(top).power;
@@ -116,7 +121,7 @@ struct attention_block {
       for (int d = lane; d < Dims; d += 32) {
         const bool there = row < row_count() && dim + d < t.head_dim;
         const int at = row * tile::stride + d;
-        split(there ? t.q[query_at(row) + dim + d] * inverse : 0.0f, s.q[0][at], s.q[1][at]);
+        split(there ? query(row)[dim + d] * inverse : 0.0f, s.q[0][at], s.q[1][at]);
       }
     }
   }
@@ -199,7 +204,7 @@ struct attention_block {
       for (int h = 0; h < 2; ++h) {
         const int row = i * 16 + h * 8 + lane / 4;
         const float scale = s.query_scale[row] * t.scale;
-        const int at = row < row_count() ? position_of(row) : -1, begin = begin_of(at);
+        const int at = s.seen[row], begin = begin_of(at);
         m[i][h] = -HUGE_VALF;
         l[i][h] = 0;
 #pragma unroll

@@ -32,7 +32,7 @@ struct attention_task {
   const float* q;
   float* out;
   int heads, group, head_dim;  // group: query heads of one key and value head
-  std::int64_t window;         // positions that a token sees, itself included
+  int window;                  // positions that a token sees, itself included
   float scale;                 // of the options, times log2(e)
   float* partial;              // null, or [tokens][heads][slices]: o [head_dim], m, l
   int slices, block_slices;    // of a sequence, at most; that a block of the split kernel takes

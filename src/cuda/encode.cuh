@@ -13,6 +13,7 @@
 #include "formats/decode.hpp"
 #include "formats/quantize.hpp"
 #include "launch.hpp"
+#include "tile.hpp"
 
 namespace bq::cuda {
 
@@ -26,6 +27,19 @@ BQ_HD float load_float(const void* x, element from, std::int64_t i) {
   return static_cast<const float*>(x)[i];
 }
 
+// Four from the i-th on, aligned to their size.
+inline __device__ void load_floats(const void* x, element from, std::int64_t i, float (&v)[4]) {
+  if (from == element::f32) {
+    const float4 four = *reinterpret_cast<const float4*>(static_cast<const float*>(x) + i);
+    v[0] = four.x, v[1] = four.y, v[2] = four.z, v[3] = four.w;
+  } else {
+    const ushort4 four = *reinterpret_cast<const ushort4*>(static_cast<const std::uint16_t*>(x) + i);
+    const std::uint16_t bits[] = {four.x, four.y, four.z, four.w};
+#pragma unroll
+    for (int k = 0; k < 4; ++k) v[k] = load_float(bits, from, k);
+  }
+}
+
 // The row of the blocks that row r of x goes to; negative: none.
 inline __device__ std::int64_t target_row(const encode_task& t, std::int64_t r) {
   if (!t.slots) return r;
@@ -33,21 +47,38 @@ inline __device__ std::int64_t target_row(const encode_task& t, std::int64_t r) 
   return slot < t.slot_count ? slot : -1;
 }
 
-template <any_format F>
+// `Together` consecutive values to a thread, which are in one row.
+template <any_format F, int Together>
 __global__ void __launch_bounds__(encode_threads<F>) encode_floats(const __grid_constant__ encode_task t) {
   begin_early();
-  const std::int64_t n = t.rows * t.cols, step = std::int64_t{gridDim.x} * encode_threads<F>;
+  const std::int64_t n = t.rows * t.cols, step = std::int64_t{gridDim.x} * encode_threads<F> * Together;
   const void* x = t.x[blockIdx.y];
   using word = std::conditional_t<sizeof(typename F::block) == 2, std::uint16_t, std::uint32_t>;  // blocks are packed
+  struct alignas(Together * sizeof(word)) words {
+    word of[Together];
+  };
   auto* out = reinterpret_cast<word*>(t.blocks[blockIdx.y]);
-  for (std::int64_t i = std::int64_t{blockIdx.x} * encode_threads<F> + threadIdx.x; i < n; i += step) {
-    const std::int64_t row = t.slots ? target_row(t, i / t.cols) : 0;
-    if (row < 0) continue;
-    const auto encoded = F::encode(load_float(x, t.from, i));
-    if (t.first_bad && !block_is_finite<F>(encoded)) atomicMin(t.first_bad, static_cast<unsigned long long>(i));
-    word bits;
-    memcpy(&bits, &encoded, sizeof bits);
-    out[t.slots ? row * t.cols + i % t.cols : i] = bits;
+  for (std::int64_t i = (std::int64_t{blockIdx.x} * encode_threads<F> + threadIdx.x) * Together; i < n; i += step) {
+    std::int64_t to = i;
+    if (t.slots) {
+      const std::int64_t row = i / t.cols, target = target_row(t, row);
+      if (target < 0) continue;
+      to += (target - row) * t.cols;
+    }
+    float v[Together];
+    if constexpr (Together > 1) {
+      load_floats(x, t.from, i, v);
+    } else {
+      v[0] = load_float(x, t.from, i);
+    }
+    words all;
+#pragma unroll
+    for (int k = 0; k < Together; ++k) {
+      const auto encoded = F::encode(v[k]);
+      if (t.first_bad && !block_is_finite<F>(encoded)) atomicMin(t.first_bad, static_cast<unsigned long long>(i + k));
+      memcpy(&all.of[k], &encoded, sizeof(word));
+    }
+    *reinterpret_cast<words*>(out + to) = all;
   }
 }
 
@@ -142,7 +173,14 @@ void encode_on_device(const encode_task& task, cudaStream_t s) {
            {task.rows, task.cols}, task);
   };
   if constexpr (float_format<F>) {
-    start(encode_floats<F>, std::min<std::int64_t>(tiles, 1 << 16));
+    constexpr int together = 4;
+    std::uintptr_t places = static_cast<std::uintptr_t>(task.cols % together) * 4;
+    for (int i = 0; i < task.matrices; ++i) {
+      places |= reinterpret_cast<std::uintptr_t>(task.x[i]) | reinterpret_cast<std::uintptr_t>(task.blocks[i]);
+    }
+    constexpr std::int64_t most_tiles = 1 << 16;
+    if (places % 16 == 0) return start(encode_floats<F, together>, std::min(ceil_div(tiles, together), most_tiles));
+    start(encode_floats<F, 1>, std::min(tiles, most_tiles));
   } else {
     if constexpr (importance_format<F>) {
       if (task.importance) return start(encode_tile<F, true>, tiles);
