@@ -116,19 +116,6 @@ void start(const attention_task& t, dim3 grid, stream s) {
 // Bytes of shared memory that a block can have.
 int most_shared() { return device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin); }
 
-// How many slices a block of the split kernel takes one after another, where each of `rows` has so many and `at_once`
-// blocks run at a time: the number with which the last of them end first, if to begin takes as long as a slice.
-int slices_for_blocks(std::int64_t rows, std::int64_t slices, std::int64_t at_once) {
-  constexpr int most = 16;  // sequences may be shorter than the batch says, others wait for the longest
-  int best = 1;
-  std::int64_t least = 0;
-  for (int n = 1; n <= most; ++n) {
-    const std::int64_t rounds = ceil_div(rows * ceil_div(slices, n), at_once), time = rounds * (n + 1);
-    if (n == 1 || time < least) best = n, least = time;
-  }
-  return best;
-}
-
 template <int Dims, int Tiles>
 void launch_rows(const attention_task& t, const attention_batch& b, unsigned heads, stream s) {
   constexpr std::int64_t rows = attention_block<Dims, Tiles>::rows;
@@ -138,21 +125,29 @@ void launch_rows(const attention_task& t, const attention_batch& b, unsigned hea
 
 template <int Dims>
 void run(attention_task t, const attention_batch& b, int kv_heads, stream s) {
-  const auto sequences = static_cast<unsigned>(b.sequences);
   const auto heads = static_cast<unsigned>(kv_heads * ((t.head_dim + Dims - 1) / Dims));
   if (t.partial) {
     const int bytes = attention_block<Dims, 1>::shared_bytes(t.keys.coded, t.values.coded);
-    const int at_once = device_attribute(cudaDevAttrMultiProcessorCount) * (most_shared() / bytes);
-    t.block_slices = slices_for_blocks(b.sequences * heads, t.slices, at_once);
+    t.block_slices = slices_for_blocks(b.sequences * heads, t.slices, blocks_at_once(bytes));
     const auto blocks = static_cast<unsigned>(ceil_div(t.slices, t.block_slices));
-    start<Dims, 1, true>(t, dim3(blocks, heads, sequences), s);
-    const auto queries = static_cast<unsigned>(b.most_tokens * t.heads);
-    launch(launches_early(), join_slices, dim3(queries, sequences), join_threads, 0, s, "attention that joins slices",
-           {queries, sequences}, t);
+    start<Dims, 1, true>(t, dim3(blocks, heads, static_cast<unsigned>(b.sequences)), s);
   } else {
     const bool wide = attention_block<Dims, 2>::shared_bytes(t.keys.coded, t.values.coded) <= most_shared();
     (wide ? launch_rows<Dims, 2> : launch_rows<Dims, 1>)(t, b, heads, s);
   }
+}
+
+// Few rows, by the cache's own kernels if it has them for these, and so many slices that they are faster than a thread
+// block for each at once.
+bool run_by_format(const attention_task& t, const attention_batch& b, int kv_heads, stream s) {
+  bool done = false;
+  if (!t.partial || t.keys.id != t.values.id) return done;
+  const auto bytes = t.head_dim > 64 ? attention_block<128, 1>::shared_bytes : attention_block<64, 1>::shared_bytes;
+  if (b.sequences * kv_heads * t.slices <= blocks_at_once(bytes(t.keys.coded, t.values.coded))) return done;
+  for_each_format([&]<class F>(F) {
+    if (F::id == t.keys.id) done = attention_kernels<F>::launch(t, b.sequences, kv_heads, s);
+  });
+  return done;
 }
 
 attention_task::cache make_cache(type id, const void* rows, const attention_options& o) {
@@ -229,10 +224,16 @@ void attention(const float* q, const paged_cache& cache, const attention_batch& 
                          .slices = static_cast<int>(slices),
                          .block_slices = 1};
   const auto n = static_cast<int>(o.kv_heads);
-  if (o.head_dim > 64 && attention_block<128, 1>::shared_bytes(keys.coded, values.coded) <= most_shared())
+  if (run_by_format(t, batch, n, s)) {
+  } else if (o.head_dim > 64 && attention_block<128, 1>::shared_bytes(keys.coded, values.coded) <= most_shared()) {
     run<128>(t, batch, n, s);
-  else
+  } else {
     run<64>(t, batch, n, s);
+  }
+  if (!t.partial) return;
+  const dim3 queries(static_cast<unsigned>(batch.most_tokens * o.heads), static_cast<unsigned>(batch.sequences));
+  launch(launches_early(), join_slices, queries, join_threads, 0, s, "attention that joins slices",
+         {queries.x, queries.y}, t);
 }
 
 }  // namespace bq::cuda

@@ -42,6 +42,13 @@ inline __device__ void load_turned_matrices(std::uint32_t (&r)[4], const __half*
                : "memory");
 }
 
+// 2^x, which is 0 below 2^-126.
+__device__ __forceinline__ float weight_of(float x) {
+  float p;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(p) : "f"(x));
+  return p;
+}
+
 // x as two f16.
 inline __device__ void split(float x, __half& high, __half& low) {
   high = __float2half_rn(x);
@@ -232,7 +239,7 @@ struct attention_block {
           float p[2];
 #pragma unroll
           for (int e = 0; e < 2; ++e) {
-            p[e] = exp2f(scores[i][n][2 * h + e] - base);
+            p[e] = weight_of(scores[i][n][2 * h + e] - base);
             if (guarded && s.poisoned[first_key + n * 8 + e] && scores[i][n][2 * h + e] > -HUGE_VALF)
               p[e] = f32_from_bits(nan_bits);
             l[i][h] += p[e];

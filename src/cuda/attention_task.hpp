@@ -10,7 +10,9 @@
 #pragma once
 #include <cstdint>
 
-#include "formats/type.hpp"
+#include "blockquant/cuda.hpp"
+#include "formats/format.hpp"
+#include "tile.hpp"
 
 namespace bq::cuda {
 
@@ -36,6 +38,27 @@ struct attention_task {
   float scale;                 // of the options, times log2(e)
   float* partial;              // null, or [tokens][heads][slices]: o [head_dim], m, l
   int slices, block_slices;    // of a sequence, at most; that a block of the split kernel takes
+};
+
+// How many slices a block takes one after another where slices are divided among blocks, of which `at_once` run at a
+// time, and each of `rows` has so many: the number with which the last of them end first, if to begin takes as long as
+// a slice.
+inline int slices_for_blocks(std::int64_t rows, std::int64_t slices, std::int64_t at_once) {
+  constexpr int most = 16;  // sequences may be shorter than the batch says, others wait for the longest
+  int best = 1;
+  std::int64_t least = 0;
+  for (int n = 1; n <= most; ++n) {
+    const std::int64_t rounds = ceil_div(rows * ceil_div(slices, n), at_once), time = rounds * (n + 1);
+    if (n == 1 || time < least) best = n, least = time;
+  }
+  return best;
+}
+
+// Attention to a cache of keys and values of one type by few rows (attention_warp.cuh), one for each format, made in
+// its unit (format.cu.in). False if it cannot: heads too large, or not aligned to what copies take at a time.
+template <any_format F>
+struct attention_kernels {
+  static bool launch(const attention_task& t, std::int64_t sequences, std::int64_t kv_heads, stream s);
 };
 
 }  // namespace bq::cuda

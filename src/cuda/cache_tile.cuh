@@ -66,6 +66,27 @@ struct register_source : word_access<register_source<Bytes>> {
   }
 };
 
+// One run of 32 values from a block that holds it, to f16.
+template <class F, class S>
+__device__ void decode_run(const S& s, __half* to) {
+  static_assert(F::group == run_dims);
+  const float scale = group_scale<F>(s, 0), minimum = group_min<F>(s, 0);
+  const auto weight = [&](std::uint32_t codes, int j) {
+    return scale * static_cast<float>(S::signed_byte(codes, j)) - minimum;
+  };
+#pragma unroll
+  for (int w = 0; w < run_dims / 4; w += 2) {
+    __half2 pairs[4];
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const std::uint32_t codes = signed_codes<F>(s, w + half);
+      pairs[2 * half] = __floats2half2_rn(weight(codes, 0), weight(codes, 1));
+      pairs[2 * half + 1] = __floats2half2_rn(weight(codes, 2), weight(codes, 3));
+    }
+    *reinterpret_cast<uint4*>(to + 4 * w) = *reinterpret_cast<const uint4*>(pairs);
+  }
+}
+
 template <int Dims>
 struct cache_tile {
   static constexpr int threads = 2 * Dims;  // that work on it
@@ -165,26 +186,6 @@ struct cache_tile {
         v = F::decode(packed);
       }
       tile[key * stride + d] = __float2half_rn(v);
-    }
-  }
-
-  template <class F, class S>
-  __device__ static void decode_run(const S& s, __half* to) {
-    static_assert(F::group == run_dims);
-    const float scale = group_scale<F>(s, 0), minimum = group_min<F>(s, 0);
-    const auto weight = [&](std::uint32_t codes, int j) {
-      return scale * static_cast<float>(S::signed_byte(codes, j)) - minimum;
-    };
-#pragma unroll
-    for (int w = 0; w < run_dims / 4; w += 2) {
-      __half2 pairs[4];
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const std::uint32_t codes = signed_codes<F>(s, w + half);
-        pairs[2 * half] = __floats2half2_rn(weight(codes, 0), weight(codes, 1));
-        pairs[2 * half + 1] = __floats2half2_rn(weight(codes, 2), weight(codes, 3));
-      }
-      *reinterpret_cast<uint4*>(to + 4 * w) = *reinterpret_cast<const uint4*>(pairs);
     }
   }
 };

@@ -11,6 +11,12 @@ namespace bq::cuda {
 // Whether the current device has it.
 inline bool launches_early() { return device_attribute(cudaDevAttrComputeCapabilityMajor) >= 9; }
 
+// Thread blocks of so much shared memory that run at a time, if nothing else limits them.
+inline int blocks_at_once(int shared_bytes) {
+  return device_attribute(cudaDevAttrMultiProcessorCount) *
+         (device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin) / shared_bytes);
+}
+
 // early: launches_early(), of the current device; cluster: the thread blocks of one, along x, where the grid is a
 // multiple; more than one needs compute capability 9.0.
 template <class... Argument>

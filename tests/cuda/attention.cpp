@@ -177,10 +177,13 @@ struct problem {
 
 using enum bq::type;
 const std::vector<shape> shapes{
-    {f16, f16, 8, 2, 64, 16, 0},     {q8_0, q8_0, 8, 2, 128, 16, 0},   {f16, q8_0, 4, 4, 128, 32, 0},
-    {q4_0, q5_1, 4, 2, 64, 1, 0},    {iq4_nl, mxfp4, 4, 2, 96, 16, 0}, {bf16, f32, 4, 1, 128, 16, 0},
-    {f16, f16, 16, 1, 128, 256, 0},  {q8_0, f16, 4, 2, 256, 16, 0},    {f16, f16, 2, 1, 80, 16, 50},
-    {q8_0, q8_0, 6, 2, 32, 16, 130}, {q8_1, q4_1, 3, 1, 64, 16, 0},    {f16, f16, 4, 2, 8, 16, 0},
+    {f16, f16, 8, 2, 64, 16, 0},       {q8_0, q8_0, 8, 2, 128, 16, 0},   {f16, q8_0, 4, 4, 128, 32, 0},
+    {q4_0, q5_1, 4, 2, 64, 1, 0},      {iq4_nl, mxfp4, 4, 2, 96, 16, 0}, {bf16, f32, 4, 1, 128, 16, 0},
+    {f16, f16, 16, 1, 128, 256, 0},    {q8_0, f16, 4, 2, 256, 16, 0},    {f16, f16, 2, 1, 80, 16, 50},
+    {q8_0, q8_0, 6, 2, 32, 16, 130},   {q8_1, q4_1, 3, 1, 64, 16, 0},    {f16, f16, 4, 2, 8, 16, 0},
+    {q4_0, q4_0, 8, 2, 128, 16, 0},    {q5_1, q5_1, 4, 1, 96, 16, 200},  {bf16, bf16, 8, 1, 128, 16, 0},
+    {f32, f32, 4, 2, 64, 16, 0},       {mxfp4, mxfp4, 4, 2, 128, 16, 0}, {mxfp4, mxfp4, 4, 2, 64, 16, 0},
+    {iq4_nl, iq4_nl, 4, 4, 64, 16, 0},
 };
 
 }  // namespace
@@ -230,6 +233,17 @@ TEST_CASE("a token's bits do not depend on the batch, nor on how tokens are divi
                   alone.begin() + static_cast<std::ptrdiff_t>(end * width));
     }
     CHECK(device::same_bits(p.run({{0, 699, 1}, {1, 32, 1}, {2, 128, 1}}), last));
+    // So many at once that kernels of their own have them; one token and, where rows suffice, two.
+    std::vector<problem::part> many;
+    std::vector<float> expected;
+    for (int i = 0; i < 400; ++i) {
+      const auto end = i % 50 == 0 ? 700 - i / 50 : 60 + i;
+      const auto n = i % 3 == 0 && s.heads / s.kv_heads <= 8 ? 2 : 1;
+      many.push_back({0, end - n, n});
+      const auto at = alone.begin() + (end - n) * static_cast<std::ptrdiff_t>(width);
+      expected.insert(expected.end(), at, at + n * static_cast<std::ptrdiff_t>(width));
+    }
+    CHECK(device::same_bits(p.run(many), expected));
   }
 }
 
@@ -242,14 +256,19 @@ TEST_CASE("what a token does not see does not touch it, not even NaN") {
     std::fill_n(spoilt.begin() + 170 * 128, 128, std::numeric_limits<float>::quiet_NaN());
     p.write(0);
     const auto out = p.all(0);
+    std::vector<problem::part> many;  // two of each, so many that kernels of their own have them
+    for (int i = 0; i < 259 * 3; ++i) many.push_back({0, i % 259, 2});
+    const auto pairs = p.run(many);
     bool as_expected = true;
     for (std::int64_t t = 0; t < 260; ++t) {
       const bool sees = t >= 170 && t - 170 < 40;
       const auto one = p.run({{0, t, 1}});
       for (std::size_t i = 0; i < 256; ++i) {
-        const std::size_t at = static_cast<std::size_t>(t) * 256 + i;
-        as_expected = as_expected &&
-                      (sees ? std::isnan(out[at]) && std::isnan(one[i]) : out[at] == clean[at] && one[i] == clean[at]);
+        const std::size_t at = static_cast<std::size_t>(t) * 256 + i, in_pair = at + static_cast<std::size_t>(t) * 256;
+        for (const float found :
+             {out[at], one[i], t < 259 ? pairs[in_pair] : out[at], t > 0 ? pairs[in_pair - 256] : out[at]}) {
+          as_expected = as_expected && (sees ? std::isnan(found) : found == clean[at]);
+        }
       }
     }
     CHECK(as_expected);
