@@ -1,5 +1,6 @@
-// Paged attention (attention_block.cuh): the kernels and the entry point. With few rows a thread block takes one slice
-// and leaves its part in scratch, to be joined by a second kernel; with many it goes through all slices itself.
+// Paged attention: the kernels over attention_block.cuh, and the entry point. With few rows, slices are divided among
+// thread blocks, or among warps where there are many (attention_warp.cuh), which leave their parts in scratch, to be
+// joined by a second kernel; with many, a block goes through all slices itself.
 #include <algorithm>
 
 #include "arguments.hpp"
@@ -224,11 +225,10 @@ void attention(const float* q, const paged_cache& cache, const attention_batch& 
                          .slices = static_cast<int>(slices),
                          .block_slices = 1};
   const auto n = static_cast<int>(o.kv_heads);
-  if (run_by_format(t, batch, n, s)) {
-  } else if (o.head_dim > 64 && attention_block<128, 1>::shared_bytes(keys.coded, values.coded) <= most_shared()) {
-    run<128>(t, batch, n, s);
-  } else {
-    run<64>(t, batch, n, s);
+  if (!run_by_format(t, batch, n, s)) {
+    const bool wide =
+        o.head_dim > 64 && attention_block<128, 1>::shared_bytes(keys.coded, values.coded) <= most_shared();
+    (wide ? run<128> : run<64>)(t, batch, n, s);
   }
   if (!t.partial) return;
   const dim3 queries(static_cast<unsigned>(batch.most_tokens * o.heads), static_cast<unsigned>(batch.sequences));

@@ -22,7 +22,7 @@ struct attention_warp {
   static constexpr int unit = row_bytes % 16 == 0 ? 16 : row_bytes % 8 == 0 ? 8 : 4;  // of copies
   static constexpr int raw_stride = plain ? 2 * stride : (row_bytes + 15) / 16 * 16;
   static constexpr int stage_bytes = chunk_keys * raw_stride, tile_halves = plain ? 0 : chunk_keys * stride;
-  static constexpr int stages = plain ? 4 : 8;  // chunks on their way: they hide the memory's latency
+  static constexpr int stages = stage_bytes < 4096 ? 8 : 4;  // chunks on their way: they hide the memory's latency
   // So many lanes copy a row, each its part of so many rows that follow one another; two lanes what then is left.
   static constexpr int lanes_of_row = static_cast<int>(std::bit_floor(static_cast<unsigned>(row_bytes / unit)));
   static constexpr int lane_rows = chunk_keys * lanes_of_row / 32;

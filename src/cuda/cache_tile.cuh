@@ -32,9 +32,8 @@ struct register_source : word_access<register_source<Bytes>> {
   std::uint32_t words[count];
 
   __device__ explicit register_source(const unsigned char* p) {
-    const auto at = reinterpret_cast<std::uintptr_t>(p);
-    const auto* aligned = reinterpret_cast<const std::uint32_t*>(at & ~std::uintptr_t{3});
-    const unsigned shift = static_cast<unsigned>(at) % 4 * 8;
+    const unsigned past = static_cast<unsigned>(reinterpret_cast<std::uintptr_t>(p)) % 4, shift = past * 8;
+    const auto* aligned = reinterpret_cast<const std::uint32_t*>(p - past);
     std::uint32_t low = aligned[0];
 #pragma unroll
     for (int i = 0; i < count; ++i) {
@@ -66,22 +65,29 @@ struct register_source : word_access<register_source<Bytes>> {
   }
 };
 
+// The four signed bytes of a word, exactly: 2^23 + 128 + byte has them in its lowest bits.
+__device__ inline void bytes_to_floats(std::uint32_t word, float (&v)[4]) {
+  const std::uint32_t positive = word ^ 0x80808080u;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) v[i] = __uint_as_float(__byte_perm(positive, 0x4b000000u, 0x7440 + i)) - 0x1.0001p23f;
+}
+
 // One run of 32 values from a block that holds it, to f16.
 template <class F, class S>
 __device__ void decode_run(const S& s, __half* to) {
   static_assert(F::group == run_dims);
   const float scale = group_scale<F>(s, 0), minimum = group_min<F>(s, 0);
-  const auto weight = [&](std::uint32_t codes, int j) {
-    return scale * static_cast<float>(S::signed_byte(codes, j)) - minimum;
-  };
 #pragma unroll
   for (int w = 0; w < run_dims / 4; w += 2) {
     __half2 pairs[4];
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const std::uint32_t codes = signed_codes<F>(s, w + half);
-      pairs[2 * half] = __floats2half2_rn(weight(codes, 0), weight(codes, 1));
-      pairs[2 * half + 1] = __floats2half2_rn(weight(codes, 2), weight(codes, 3));
+      float v[4];
+      bytes_to_floats(signed_codes<F>(s, w + half), v);
+#pragma unroll
+      for (float& e : v) e = scale * e - minimum;
+      pairs[2 * half] = __floats2half2_rn(v[0], v[1]);
+      pairs[2 * half + 1] = __floats2half2_rn(v[2], v[3]);
     }
     *reinterpret_cast<uint4*>(to + 4 * w) = *reinterpret_cast<const uint4*>(pairs);
   }
@@ -163,7 +169,8 @@ struct cache_tile {
       const int key = i / pieces, at = i % pieces * Unit, slot = slots[key];
       unsigned char* target = to + key * to_stride + at;
       const bool there = slot >= 0 && at < bytes;
-      const unsigned char* source = from + (there ? slot * from_stride + at : 0);
+      const unsigned char* source =
+          from + std::uint64_t{static_cast<std::uint32_t>(max(slot, 0))} * static_cast<std::uint32_t>(from_stride) + at;
       if constexpr (Unit == 1)
         *target = there ? *source : 0;
       else
