@@ -26,8 +26,8 @@ struct attention_warp {
   // So many lanes copy a row, each its part of so many rows that follow one another; two lanes what then is left.
   static constexpr int lanes_of_row = static_cast<int>(std::bit_floor(static_cast<unsigned>(row_bytes / unit)));
   static constexpr int lane_rows = chunk_keys * lanes_of_row / 32;
-  // Loops over chunks: the code of formats is too large to be there for each.
-  static constexpr int unrolled = plain ? chunks : 1;
+  // Of loops over chunks: the code of formats is too large to be there for each.
+  static constexpr int unrolled = plain ? chunks : 2;
 
   struct alignas(16) layout {
     unsigned char ring[stages][stage_bytes];
@@ -192,7 +192,7 @@ struct attention_warp {
     }
   }
 
-  // Registers that a loop over chunks, which is not unrolled, has for its own chunk.
+  // Registers that a loop over chunks has for its own chunk, where it is not unrolled.
   template <class T, int N>
   __device__ static void put(T (&all)[chunks][N], int chunk, const T (&one)[N]) {
 #pragma unroll

@@ -56,7 +56,6 @@ struct register_source : word_access<register_source<Bytes>> {
   __device__ float e8m0_half(int offset) const { return e8m0_half_to_f32(load8(offset)); }
   __device__ float ue4m3_half(int offset) const { return ue4m3_half_to_f32(load8(offset)); }
 
-  __device__ static int signed_byte(std::uint32_t word, int index) { return block_source::signed_byte(word, index); }
   __device__ static int unsigned_byte(std::uint32_t word, int index) {
     return block_source::unsigned_byte(word, index);
   }
