@@ -27,13 +27,6 @@ struct join_factors {
   __device__ float join(float a, float b) const { return fmaf(a, before, b * after); }
 };
 
-inline __device__ void load_matrices(std::uint32_t (&r)[4], const __half* row) {
-  const auto at = static_cast<std::uint32_t>(__cvta_generic_to_shared(row));
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(at)
-               : "memory");
-}
 inline __device__ void load_turned_matrices(std::uint32_t (&r)[4], const __half* row) {
   const auto at = static_cast<std::uint32_t>(__cvta_generic_to_shared(row));
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
