@@ -6,6 +6,8 @@
 // offsets depend on lane % 4 (bits of 32 weights in one number, planes of fewer than four words) are overridden. Words
 // keep the tile's order of bytes: codes 0, 2, 1, 3. Host and device.
 #pragma once
+#include <array>
+
 #include "tile.hpp"
 
 namespace bq::cuda {
@@ -48,6 +50,8 @@ struct lane_words {
     for (const bq::plane& p : F::planes()) n += has(p) ? tile<F>::lane_words(p) : 0;
     return n;
   }();
+  // Whether no word of codes is elsewhere.
+  static constexpr bool complete = 32 * 32 * count >= F::code_bits * tile_rows * tile_cols;
   std::uint32_t word[count];
   codebook16 table;  // of formats with a codebook: its entries + 128
 
@@ -68,8 +72,22 @@ struct lane_words {
     (std::make_index_sequence<F::planes().size()>{});
   }
 
-  // The index of the word that holds byte `offset` of a block, for lanes whose lane % 4 is 0; -1 if it is no code.
+  // The index of the word that holds byte `offset` of a block, for lanes whose lane % 4 is 0; -1 if it is no code. From
+  // a table, as compilers take long to see through a search.
   BQ_HD static constexpr int index(int half, int block, int offset) {
+    constexpr int size = sizeof(typename F::block), blocks = tile<F>::blocks;
+    constexpr auto table = [] {
+      std::array<signed char, 2 * blocks * size> out{};
+      for (int i = 0; i < 2 * blocks * size; ++i) {
+        out[i] = static_cast<signed char>(find(i / size / blocks, i / size % blocks, i % size));
+      }
+      return out;
+    }();
+    return table[(half * blocks + block) * size + offset];
+  }
+
+ private:
+  static constexpr int find(int half, int block, int offset) {
     constexpr auto planes = F::planes();
     int n = 0;
     for (const bq::plane& p : planes) {
@@ -83,7 +101,6 @@ struct lane_words {
     return -1;
   }
 
- private:
   static constexpr std::size_t pieces(const bq::plane& p) {
     return has(p) ? static_cast<std::size_t>(tile<F>::lane_words(p) / tile<F>::piece_words(p)) : 0;
   }
@@ -163,7 +180,11 @@ struct lane_source : word_access<lane_source<F>> {
 
   BQ_HD std::uint32_t load(int offset) const {
     const int i = lane_words<F>::index(half, block, offset);
-    return i >= 0 ? words.word[i] : swap_middle(of_row().load(offset));
+    if constexpr (lane_words<F>::complete) {
+      return words.word[i];
+    } else {
+      return i >= 0 ? words.word[i] : swap_middle(of_row().load(offset));
+    }
   }
 
   template <int Bits, int Bytes>
