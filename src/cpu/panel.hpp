@@ -1,16 +1,16 @@
 // A panel: a strip of rows of weights, a stretch of columns at a time, unpacked from any coded format to one layout, so
-// that the products (src/cpu/tile.hpp) know no formats.
+// that the products (src/cpu/tile.hpp) know no formats. It is cut into bands, each the rows of a tile:
 //
-//   codes    [cols / 4][strip rows][4]       bytes, unsigned with a zero to subtract, or signed
-//   scale    [pieces][strip rows]            f32, of 32 columns (a run), or of 16 (a half) where groups are that small
-//   minimum  [pieces][strip rows]            the same, where the format has minimums
+//   codes    [cols / 4][rows][4]       bytes, unsigned with a zero to subtract, or signed
+//   scale    [pieces][rows]            f32, of 32 columns (a run), or of 16 (a half) where groups are that small
+//   minimum  [pieces][rows]            the same, where the format has minimums
 //
 // Wide formats, whose integer sums can run over the 256 columns of a block, have one scale for it: where scale * code
 // always fits a byte (Q2_K, Q3_K), that product is the byte; ternary ones have one scale anyway. The activations share
 // a scale over the block too. Their minimums stay bytes, with one scale:
 //
-//   minimum_codes  [blocks][groups / 4][strip rows][4]
-//   minimum        [blocks][strip rows]
+//   minimum_codes  [blocks][groups / 4][rows][4]
+//   minimum        [blocks][rows]
 #pragma once
 #include <algorithm>
 #include <array>
@@ -109,13 +109,21 @@ struct panel_traits<V, F> {
                                    activation_scaling::shared};
 };
 
+// Small enough to stay in the first-level cache while all tokens meet it.
 template <class V>
-struct panel {
-  static constexpr int rows = V::strip * V::lanes;
+struct panel_band {
+  static constexpr int rows = V::tile * V::lanes;
   alignas(64) unsigned char codes[panel_cols * rows];
   alignas(64) float scale[panel_cols / (run / 2) * rows];
   alignas(64) float minimum[panel_cols / (run / 2) * rows];
   alignas(64) unsigned char minimum_codes[panel_cols / (run / 2) * rows];
+};
+
+template <class V>
+struct panel {
+  static constexpr int rows = V::strip * V::lanes;
+  panel_band<V> bands[V::strip / V::tile];
+  static_assert(V::strip % V::tile == 0);
 };
 
 // Word w of the codes as scale * (code - zero) + folded_zero(), bytes. Computed in 16-bit fields, so that nothing
@@ -164,30 +172,31 @@ BQ_HD auto panel_codes(const S& s, int w) {
 // Block b of vector v of the panel.
 template <class V, coded_format F, class S>
 BQ_HD void unpack_block(const S& s, int v, int b, panel<V>& out) {
-  constexpr int height = panel<V>::rows, words = F::block_size / 4;
+  constexpr int height = panel_band<V>::rows, words = F::block_size / 4;
   constexpr auto kind = panel_traits<V, F>::kind;
   constexpr int scale_cols = kind.scale_halves ? run / 2 : kind.columns;
-  unsigned char* codes = out.codes + (static_cast<std::ptrdiff_t>(b) * words * height + v * V::lanes) * 4;
+  panel_band<V>& band = out.bands[v / V::tile];
+  const int row = v % V::tile * V::lanes;
+  unsigned char* codes = band.codes + (static_cast<std::ptrdiff_t>(b) * words * height + row) * 4;
 #pragma GCC unroll 8
   for (int w = 0; w < words; ++w)
     V::store(codes + static_cast<std::ptrdiff_t>(w) * height * 4, panel_codes<V, F>(s, w));
   for (int c = 0; c < F::block_size; c += scale_cols) {
-    float* to = out.scale + (b * F::block_size + c) / scale_cols * height + v * V::lanes;
+    float* to = band.scale + (b * F::block_size + c) / scale_cols * height + row;
     if constexpr (panel_traits<V, F>::folded)
       V::store(to, F::d(s, c / F::group));
     else
       V::store(to, group_scale<F>(s, c / F::group));
   }
   if constexpr (kind.wide() && kind.minimums > 0) {
-    V::store(out.minimum + b * height + v * V::lanes, F::dmin(s));
+    V::store(band.minimum + b * height + row, F::dmin(s));
     constexpr int minimum_words = F::block_size / F::group / 4;
     for (int w = 0; w < minimum_words; ++w)
-      V::store(out.minimum_codes + ((b * minimum_words + w) * height + v * V::lanes) * 4, F::mins(s, w));
+      V::store(band.minimum_codes + ((b * minimum_words + w) * height + row) * 4, F::mins(s, w));
   } else if constexpr (kind.minimums > 0) {
     constexpr int minimum_cols = kind.minimums == 2 ? run / 2 : run;
     for (int c = 0; c < F::block_size; c += minimum_cols) {
-      V::store(out.minimum + (b * F::block_size + c) / minimum_cols * height + v * V::lanes,
-               group_min<F>(s, c / F::group));
+      V::store(band.minimum + (b * F::block_size + c) / minimum_cols * height + row, group_min<F>(s, c / F::group));
     }
   }
 }

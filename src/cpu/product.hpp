@@ -1,7 +1,7 @@
 // The product of a panel with many tokens: tile after tile, and meanwhile requests for the weights that come next. A
 // row's part of a panel is too short for the hardware's prefetchers, and a strip has many rows.
 #pragma once
-#include "woven_tile.hpp"
+#include "woven_tiles.hpp"
 
 namespace bq::cpu {
 
@@ -45,28 +45,38 @@ class upcoming_rows {
   std::int64_t at_, end_, next_, share_;
 };
 
-// `count` tokens with one panel: full tiles, then what is left one by one. A function of its own, because registers are
-// scarce enough within it.
+// `count` tokens with one panel: full tiles, then what is left one by one. Tiles that overlap are those of one band,
+// all tokens of it; else both bands meet a tile's activations while these are at hand. A function of its own, because
+// registers are scarce enough within it.
 template <class V, panel_kind Kind, int Planes>
 [[gnu::noinline]] void product(const panel<V>& w, const std::int8_t* codes, const prologue<Kind, Planes>* of,
                                std::int64_t count, int runs, outputs y, upcoming_rows<V> upcoming) noexcept {
   constexpr int tokens = tile_tokens<V, Kind, Planes>;
-  const auto tiles = [&]<int Tokens>(std::integral_constant<int, Tokens>) {
-    for (int row = 0; row < panel<V>::rows; row += V::tile * V::lanes) {
-      if constexpr (woven<V, Kind, Planes> && Tokens > 1)
-        woven_tile<V, Kind, Tokens>(w, row, codes, of, runs, y);
-      else
-        tile<V, Kind, Tokens, Planes>(w, row, codes, of, runs, y);
-    }
-    codes += Tokens * Planes * panel_cols;
-    of += Tokens;
-    if (y.from) y.from += Tokens * panel<V>::rows;
-    y.to += Tokens * y.stride;
-    upcoming.step();
-  };
+  const std::int64_t whole = count / tokens;
   std::int64_t t = 0;
-  for (; t + tokens <= count; t += tokens) tiles(std::integral_constant<int, tokens>());
-  for (; t < count; ++t) tiles(std::integral_constant<int, 1>());
+  if constexpr (woven<V, Kind, Planes>) {
+    if (whole > 0) {
+      outputs its = y;
+      for (const panel_band<V>& band : w.bands) {
+        woven_tiles<V, Kind, tokens>(band, codes, of, runs, its, whole, [&] { upcoming.step(); });
+        its = its.below(panel_band<V>::rows);
+      }
+      t = whole * tokens;
+    }
+  }
+  const auto tiles = [&]<int Tokens>(std::integral_constant<int, Tokens>) {
+    outputs its = y.after(t);
+    for (const panel_band<V>& band : w.bands) {
+      tile<V, Kind, Tokens, Planes>(band, codes + t * Planes * panel_cols, of + t, runs, its);
+      its = its.below(panel_band<V>::rows);
+      upcoming.step();
+    }
+    t += Tokens;
+  };
+  if constexpr (!woven<V, Kind, Planes>) {
+    while (t + tokens <= count) tiles(std::integral_constant<int, tokens>());
+  }
+  while (t < count) tiles(std::integral_constant<int, 1>());
 }
 
 }  // namespace bq::cpu

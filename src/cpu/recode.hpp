@@ -99,8 +99,9 @@ struct recoded_group {
 // Block b of vector v of the panel; inverse: of the scale.
 template <class V, coded_format F, class S>
 BQ_HD void recode_block(const S& s, int v, int b, typename V::reals inverse, panel<V>& out) {
-  constexpr int height = panel<V>::rows, group_words = F::group / 4;
-  unsigned char* to = out.codes + (static_cast<std::ptrdiff_t>(b) * (F::block_size / 4) * height + v * V::lanes) * 4;
+  constexpr int height = panel_band<V>::rows, group_words = F::group / 4;
+  unsigned char* to = out.bands[v / V::tile].codes +
+                      (static_cast<std::ptrdiff_t>(b) * (F::block_size / 4) * height + v % V::tile * V::lanes) * 4;
 #pragma GCC unroll 16
   for (int g = 0; g < F::block_size / F::group; ++g) {
     const recoded_group<V, F> group(group_scale<F>(s, g), typename V::reals(group_min<F>(s, g)), inverse);
@@ -128,7 +129,7 @@ void recode(const unsigned char* const* rows, bool interleaved, std::int64_t at,
     typename V::reals inverse[panel_cols / wide_run];
     for (int i = 0; i < panel_cols / wide_run; ++i) {
       const int8_scale<V> scale(largest[i], 127.0f);
-      V::store(out.scale + i * panel<V>::rows + v * V::lanes, scale.d);
+      V::store(out.bands[v / V::tile].scale + i * panel_band<V>::rows + v % V::tile * V::lanes, scale.d);
       inverse[i] = scale.inverse;
     }
     for_blocks<V, F>(words, blocks,

@@ -33,7 +33,7 @@ void strip_product(const unsigned char* const* rows, bool interleaved, int count
     return column / F::block_size * static_cast<std::int64_t>(sizeof(typename F::block));
   };
   const std::int64_t tokens = last - first;
-  const std::int64_t steps = std::max<std::int64_t>(1, tokens / tile_tokens<V, kind, planes>);
+  const std::int64_t steps = std::max<std::int64_t>(1, tokens / tile_tokens<V, kind, planes>) * (V::strip / V::tile);
   panel<V> p;
   for (std::int64_t at = 0; at < cols; at += panel_cols) {
     const std::int64_t next = std::min<std::int64_t>(at + panel_cols, cols), k = at / panel_cols;
@@ -50,7 +50,8 @@ void strip_product(const unsigned char* const* rows, bool interleaved, int count
                                       offset_of(more ? next - at : after - next), steps);
       float* const own = sums + strip * tokens;
       product<V, kind, planes>(p, x.codes_of(k, first, 0), of + k * x.tokens + first, tokens, runs,
-                               {k == 0 ? nullptr : own, direct ? y + strip : own, direct ? stride : height}, upcoming);
+                               {k == 0 ? nullptr : own, direct ? y + strip : own, height, direct ? stride : height},
+                               upcoming);
     }
   }
   const int whole = count / height * height;

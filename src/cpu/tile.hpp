@@ -24,11 +24,17 @@
 
 namespace bq::cpu {
 
-// A strip's outputs: what has been summed so far, [tokens][a strip's rows] or null for nothing, and where to put it.
+// A band's outputs: what has been summed so far, [tokens][from_stride] or null for nothing, and where to put it.
 struct outputs {
   const float* from;
   float* to;
-  std::int64_t stride;  // floats from one token to the next
+  std::int64_t from_stride, stride;  // floats from one token to the next
+
+  // Those of the tokens from this one on; of the rows from this one on.
+  outputs after(std::int64_t tokens) const {
+    return {from ? from + tokens * from_stride : nullptr, to + tokens * stride, from_stride, stride};
+  }
+  outputs below(int rows) const { return {from ? from + rows : nullptr, to + rows, from_stride, stride}; }
 };
 
 // Of wide kinds, in 256 columns: y(t, v) = -(dmin(v) * msum) * d + y(t, v). bytes(i, v): minimums of groups 4i to 4i +
@@ -78,18 +84,29 @@ BQ_HD void subtract_minimums(const Bytes& bytes, const Dmin& dmin, const Of& of,
 }
 
 template <class V, int Tokens>
-BQ_HD void prefetch_outputs(const outputs& y, int row) {
+BQ_HD void prefetch_outputs(const outputs& y) {
   for (int t = 0; t < Tokens; ++t) {
-    for (int v = 0; v < V::tile; ++v) __builtin_prefetch(y.to + t * y.stride + row + v * V::lanes, 1);
+    for (int v = 0; v < V::tile; ++v) __builtin_prefetch(y.to + t * y.stride + v * V::lanes, 1);
   }
 }
+// Asks for what the tile after the next one reads of the activations: a share of it at each run, as a tile's tokens are
+// too short a stream for the hardware's prefetchers. codes and of: this tile's.
+template <int Tokens, panel_kind Kind, int Planes>
+BQ_HD void prefetch_activations(const std::int8_t* codes, const prologue<Kind, Planes>* of, int r) {
+  constexpr int ahead = 2 * Tokens, all = panel_cols / Kind.columns, code_bytes = Tokens * Planes * Kind.columns;
+  constexpr int other_bytes = (Tokens * static_cast<int>(sizeof *of) + all - 1) / all;
+  const std::int8_t* const next = codes + ahead * Planes * panel_cols + r * code_bytes;
+  const char* const others = reinterpret_cast<const char*>(of + ahead) + r * other_bytes;
+  for (int i = 0; i < code_bytes; i += 64) __builtin_prefetch(next + i, 0, 2);
+  for (int i = 0; i < other_bytes; i += 64) __builtin_prefetch(others + i, 0, 2);
+}
 template <class V>
-BQ_HD typename V::reals load_output(const outputs& y, int row, int t, int v) {
-  return y.from ? V::load_reals(y.from + t * panel<V>::rows + row + v * V::lanes) : typename V::reals(0.0f);
+BQ_HD typename V::reals load_output(const outputs& y, int t, int v) {
+  return y.from ? V::load_reals(y.from + t * y.from_stride + v * V::lanes) : typename V::reals(0.0f);
 }
 // What a tile begins with, and how it ends: sums in units of the panel's scale are added at the end.
 template <class V, panel_kind Kind, int Tokens>
-BQ_HD void begin_outputs(const outputs& y, int row, typename V::reals (&sofar)[Tokens][V::tile]) {
+BQ_HD void begin_outputs(const outputs& y, typename V::reals (&sofar)[Tokens][V::tile]) {
 #pragma GCC unroll 16
   for (int t = 0; t < Tokens; ++t) {
 #pragma GCC unroll 16
@@ -97,12 +114,12 @@ BQ_HD void begin_outputs(const outputs& y, int row, typename V::reals (&sofar)[T
       if constexpr (Kind.scales == activation_scaling::powers)
         sofar[t][v] = typename V::reals(0.0f);
       else
-        sofar[t][v] = load_output<V>(y, row, t, v);
+        sofar[t][v] = load_output<V>(y, t, v);
     }
   }
 }
 template <class V, panel_kind Kind, int Tokens, int Planes>
-BQ_HD void end_outputs(const outputs& y, int row, const prologue<Kind, Planes>* of,
+BQ_HD void end_outputs(const outputs& y, const prologue<Kind, Planes>* of,
                        const typename V::reals (&sofar)[Tokens][V::tile]) {
 #pragma GCC unroll 16
   for (int t = 0; t < Tokens; ++t) {
@@ -110,8 +127,8 @@ BQ_HD void end_outputs(const outputs& y, int row, const prologue<Kind, Planes>* 
     for (int v = 0; v < V::tile; ++v) {
       typename V::reals sum = sofar[t][v];
       if constexpr (Kind.scales == activation_scaling::powers)
-        sum = V::fma(sum, typename V::reals(of[t].d[0]), load_output<V>(y, row, t, v));
-      V::store(y.to + t * y.stride + row + v * V::lanes, sum);
+        sum = V::fma(sum, typename V::reals(of[t].d[0]), load_output<V>(y, t, v));
+      V::store(y.to + t * y.stride + v * V::lanes, sum);
     }
   }
 }
@@ -137,10 +154,10 @@ BQ_HD typename V::reals add_scaled(const prologue<Kind, Planes>& of, int r, cons
 // y + what run r contributes to rows [row, row + V::lanes): isum, of the run or of its halves, scaled, and the
 // minimums. `of`: the token's.
 template <class V, panel_kind Kind, int Planes, int Parts>
-BQ_HD typename V::reals add_run(const panel<V>& w, int row, const prologue<Kind, Planes>& of, int r,
+BQ_HD typename V::reals add_run(const panel_band<V>& w, int row, const prologue<Kind, Planes>& of, int r,
                                 const typename V::reals (&isum)[Parts], typename V::reals y) {
   using reals = typename V::reals;
-  constexpr int height = panel<V>::rows;
+  constexpr int height = panel_band<V>::rows;
   reals scale[Parts];
 #pragma GCC unroll 2
   for (int part = 0; part < Parts; ++part) scale[part] = V::load_reals(w.scale + (r * Parts + part) * height + row);
@@ -155,29 +172,30 @@ BQ_HD typename V::reals add_run(const panel<V>& w, int row, const prologue<Kind,
   return y;
 }
 
-// `Tokens` tokens x rows [row, row + a tile's height) x the first `runs` runs of a panel. codes, of and y: of the first
-// token.
+// `Tokens` tokens x a band x the first `runs` runs of a panel. codes, of and y: of the first token; y: of the band's
+// first row.
 template <class V, panel_kind Kind, int Tokens, int Planes>
-BQ_HD void tile(const panel<V>& w, int row, const std::int8_t* codes, const prologue<Kind, Planes>* of, int runs,
+BQ_HD void tile(const panel_band<V>& w, const std::int8_t* codes, const prologue<Kind, Planes>* of, int runs,
                 outputs y) {
   using ints = typename V::ints;
   using words = typename V::words;
   using reals = typename V::reals;
-  constexpr int vectors = V::tile, lanes = V::lanes, height = panel<V>::rows;
+  constexpr int vectors = V::tile, lanes = V::lanes, height = panel_band<V>::rows;
   constexpr int parts = Kind.scale_halves ? 2 : 1;
   constexpr int run_words = Kind.columns / 4, part_words = run_words / parts;
 
-  prefetch_outputs<V, Tokens>(y, row);
+  prefetch_outputs<V, Tokens>(y);
   reals sofar[Tokens][vectors];
-  begin_outputs<V, Kind>(y, row, sofar);
+  begin_outputs<V, Kind>(y, sofar);
   for (int r = 0; r < runs; ++r) {
+    prefetch_activations<Tokens>(codes, of, r);
     if constexpr (Kind.wide() && Kind.minimums > 0) {
       constexpr int words_of_block = wide_run / 16 / 4;
       subtract_minimums<V, Planes, Tokens, vectors>(
           [&](int i, int v) {
-            return V::load32(w.minimum_codes + ((r * words_of_block + i) * height + row + v * lanes) * 4);
+            return V::load32(w.minimum_codes + ((r * words_of_block + i) * height + v * lanes) * 4);
           },
-          [&](int v) { return V::load_reals(w.minimum + r * height + row + v * lanes); },
+          [&](int v) { return V::load_reals(w.minimum + r * height + v * lanes); },
           [&](int t) -> const auto& { return of[t]; }, r, r* words_of_block * 4,
           [&](int t, int v) -> reals& { return sofar[t][v]; });
     }
@@ -198,7 +216,7 @@ BQ_HD void tile(const panel<V>& w, int row, const std::int8_t* codes, const prol
         const int word = r * run_words + part * part_words + j;
         words weights[vectors];
 #pragma GCC unroll 16
-        for (int v = 0; v < vectors; ++v) weights[v] = V::load32(w.codes + (word * height + row + v * lanes) * 4);
+        for (int v = 0; v < vectors; ++v) weights[v] = V::load32(w.codes + (word * height + v * lanes) * 4);
 #pragma GCC unroll 16
         for (int p = 0; p < Planes; ++p) {
 #pragma GCC unroll 16
@@ -225,11 +243,11 @@ BQ_HD void tile(const panel<V>& w, int row, const std::int8_t* codes, const prol
             part_sum[part] = V::to_reals(sum[part][0][t][v]);
           }
         }
-        sofar[t][v] = add_run(w, row + v * lanes, of[t], r, part_sum, sofar[t][v]);
+        sofar[t][v] = add_run(w, v * lanes, of[t], r, part_sum, sofar[t][v]);
       }
     }
   }
-  end_outputs<V>(y, row, of, sofar);
+  end_outputs<V>(y, of, sofar);
 }
 
 }  // namespace bq::cpu
