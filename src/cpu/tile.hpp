@@ -90,7 +90,8 @@ BQ_HD void prefetch_outputs(const outputs& y) {
   }
 }
 // Asks for what the tile after the next one reads of the activations: a share of it at each run, as a tile's tokens are
-// too short a stream for the hardware's prefetchers. codes and of: this tile's.
+// too short a stream for the hardware's prefetchers. codes and of: this tile's. (Not by way of a lambda: GCC takes a
+// function of nothing but prefetches for one without effects, and drops calls that it has not inlined.)
 template <int Tokens, panel_kind Kind, int Planes>
 BQ_HD void prefetch_activations(const std::int8_t* codes, const prologue<Kind, Planes>* of, int r) {
   constexpr int ahead = 2 * Tokens, all = panel_cols / Kind.columns, code_bytes = Tokens * Planes * Kind.columns;
