@@ -104,7 +104,7 @@ class matvec_lanes {
       for (int p = 0; p < Planes; ++p) {
 #pragma GCC unroll 8
         for (int t = 0; t < Tokens; ++t) {
-          const ints start(of_[t]->start[p][part][r]);
+          const ints start(of_[t]->start(p, part, r));
 #pragma GCC unroll 2
           for (int g = 0; g < groups; ++g) sum[part][p][t][g] = start;
         }

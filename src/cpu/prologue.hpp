@@ -25,20 +25,44 @@ BQ_HD typename V::reals times_power(typename V::reals v, float p) {
     return v * power;
 }
 
+// N of them, which take no room where N is 0.
+template <class T, int N>
+struct several {
+  T of[N];
+  BQ_HD const T& operator[](int i) const { return of[i]; }
+  BQ_HD T& operator[](int i) { return of[i]; }
+};
+template <class T>
+struct several<T, 0> {
+  BQ_HD const T& operator[](int) const { __builtin_unreachable(); }
+};
+
 template <panel_kind Kind, int Planes>
-struct prologue {
+struct alignas(64) prologue {
   static constexpr bool powers = Kind.scales == activation_scaling::powers;
   static constexpr int parts = Kind.scale_halves ? 2 : 1, runs = panel_cols / Kind.columns;
   static constexpr int sums = Kind.wide() ? 0 : Kind.minimums, all_digits = Kind.wide() ? Kind.minimums : 0;
   static_assert(all_digits == 0 || all_digits == 2);
 
-  alignas(64) std::int32_t start[Planes][parts][runs];  // -zero * sum
-  float sum[std::max(1, sums)][runs];                   // scale * sum, of runs or of their halves
+  // These pass through the caches once for every strip.
+  [[no_unique_address]] several<std::int32_t[parts][runs], Kind.zero == 0 ? 0 : Planes> starts;  // -zero * sum
+  [[no_unique_address]] several<float[runs], sums> sum;  // scale * sum, of runs or of their halves
   // Of wide kinds: the sums of the halves of 32 columns are 64 * second + first digit: bytes, for dot products with
   // minimums.
-  std::int8_t digits[Planes][2][std::max(1, all_digits* activations::panel_runs)];
-  float d[powers ? 1 : runs];      // of the runs, or of the panel,
-  float power[powers ? runs : 1];  // which the scales of the runs are times a power of two, as times_power() takes it
+  [[no_unique_address]] several<std::int8_t[2][std::max(1, all_digits* activations::panel_runs)],
+                                all_digits == 0 ? 0 : Planes>
+      digits;
+  float d[powers ? 1 : runs];  // of the runs, or of the panel,
+  // which the scales of the runs are times a power of two, as times_power() takes it
+  [[no_unique_address]] several<float, powers ? runs : 0> power;
+
+  // What the integer sums of a part of a run begin with.
+  BQ_HD std::int32_t start(int plane, int part, int r) const {
+    if constexpr (Kind.zero == 0)
+      return 0;
+    else
+      return starts[plane][part][r];
+  }
 
   template <class V>
   BQ_HD void read(const activations& x, std::int64_t panel, std::int64_t token) {
@@ -64,13 +88,14 @@ struct prologue {
     std::int32_t total[2][all] = {};
     for (int p = 0; p < Planes; ++p) {
       const std::int32_t *first = x.sums_of(panel, token, p), *second = first + all;
-      for (int r = 0; r < runs; ++r) {
-        if constexpr (pieces > 1) {
-          start[p][0][r] = 0;
-          for (int i = r * pieces; i < (r + 1) * pieces; ++i) start[p][0][r] -= Kind.zero * (first[i] + second[i]);
-        } else {
-          start[p][0][r] = -Kind.zero * (parts == 2 ? first[r] : first[r] + second[r]);
-          if constexpr (parts == 2) start[p][1][r] = -Kind.zero * second[r];
+      if constexpr (Kind.zero != 0) {
+        for (int r = 0; r < runs; ++r) {
+          std::int32_t sum[2] = {};
+          for (int i = r * pieces; i < (r + 1) * pieces; ++i) {
+            sum[0] += first[i];
+            sum[parts - 1] += second[i];
+          }
+          for (int part = 0; part < parts; ++part) starts[p][part][r] = -Kind.zero * sum[part];
         }
       }
       if constexpr (sums > 0) {
@@ -89,9 +114,11 @@ struct prologue {
         memcpy(digits[p][1], high, sizeof high);
       }
     }
-    for (int m = 0; m < sums; ++m) {
-      for (int r = 0; r < runs; ++r)
-        sum[m][r] = scale[r] * static_cast<float>(sums == 2 ? total[m][r] : total[0][r] + total[1][r]);
+    if constexpr (sums > 0) {
+      for (int r = 0; r < runs; ++r) {
+        for (int m = 0; m < sums; ++m)
+          sum[m][r] = scale[r] * static_cast<float>(sums == 2 ? total[m][r] : total[0][r] + total[1][r]);
+      }
     }
   }
 };

@@ -89,17 +89,18 @@ BQ_HD void prefetch_outputs(const outputs& y) {
     for (int v = 0; v < V::tile; ++v) __builtin_prefetch(y.to + t * y.stride + v * V::lanes, 1);
   }
 }
-// Asks for what the tile after the next one reads of the activations: a share of it at each run, as a tile's tokens are
-// too short a stream for the hardware's prefetchers. codes and of: this tile's. (Not by way of a lambda: GCC takes a
-// function of nothing but prefetches for one without effects, and drops calls that it has not inlined.)
+// Asks for what the tile after the next one reads of the activations: a share of it at every 32 columns, as a tile's
+// tokens are too short a stream for the hardware's prefetchers. codes and of: this tile's; i: of how many 32 columns.
+// (Not by way of a lambda: GCC takes a function of nothing but prefetches for one without effects, and drops calls that
+// it has not inlined.)
 template <int Tokens, panel_kind Kind, int Planes>
-BQ_HD void prefetch_activations(const std::int8_t* codes, const prologue<Kind, Planes>* of, int r) {
-  constexpr int ahead = 2 * Tokens, all = panel_cols / Kind.columns, code_bytes = Tokens * Planes * Kind.columns;
+BQ_HD void prefetch_activations(const std::int8_t* codes, const prologue<Kind, Planes>* of, int i) {
+  constexpr int ahead = 2 * Tokens, all = panel_cols / run, code_bytes = Tokens * Planes * run;
   constexpr int other_bytes = (Tokens * static_cast<int>(sizeof *of) + all - 1) / all;
-  const std::int8_t* const next = codes + ahead * Planes * panel_cols + r * code_bytes;
-  const char* const others = reinterpret_cast<const char*>(of + ahead) + r * other_bytes;
-  for (int i = 0; i < code_bytes; i += 64) __builtin_prefetch(next + i, 0, 2);
-  for (int i = 0; i < other_bytes; i += 64) __builtin_prefetch(others + i, 0, 2);
+  const std::int8_t* const next = codes + ahead * Planes * panel_cols + i * code_bytes;
+  const char* const others = reinterpret_cast<const char*>(of + ahead) + i * other_bytes;
+  for (int at = 0; at < code_bytes; at += 64) __builtin_prefetch(next + at, 0, 2);
+  for (int at = 0; at < other_bytes; at += 64) __builtin_prefetch(others + at, 0, 2);
 }
 template <class V>
 BQ_HD typename V::reals load_output(const outputs& y, int t, int v) {
@@ -189,7 +190,8 @@ BQ_HD void tile(const panel_band<V>& w, const std::int8_t* codes, const prologue
   reals sofar[Tokens][vectors];
   begin_outputs<V, Kind>(y, sofar);
   for (int r = 0; r < runs; ++r) {
-    prefetch_activations<Tokens>(codes, of, r);
+    for (int i = r * (Kind.columns / run); i < (r + 1) * (Kind.columns / run); ++i)
+      prefetch_activations<Tokens>(codes, of, i);
     if constexpr (Kind.wide() && Kind.minimums > 0) {
       constexpr int words_of_block = wide_run / 16 / 4;
       subtract_minimums<V, Planes, Tokens, vectors>(
@@ -207,7 +209,7 @@ BQ_HD void tile(const panel_band<V>& w, const std::int8_t* codes, const prologue
       for (int p = 0; p < Planes; ++p) {
 #pragma GCC unroll 16
         for (int t = 0; t < Tokens; ++t) {
-          const ints start(of[t].start[p][part][r]);
+          const ints start(of[t].start(p, part, r));
 #pragma GCC unroll 16
           for (int v = 0; v < vectors; ++v) sum[part][p][t][v] = start;
         }

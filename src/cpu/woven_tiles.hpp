@@ -12,8 +12,9 @@ class woven_tiles {
   using ints = typename V::ints;
   using words = typename V::words;
   using reals = typename V::reals;
-  static constexpr int vectors = V::tile, lanes = V::lanes, height = panel_band<V>::rows, run_words = run / 4;
-  static_assert(run_words % Tokens == 0 && Kind.columns == run && !Kind.scale_halves && !Kind.wide());
+  static constexpr int vectors = V::tile, lanes = V::lanes, height = panel_band<V>::rows;
+  static constexpr int piece_words = run / 4;  // of 32 columns
+  static_assert(piece_words % Tokens == 0 && !Kind.scale_halves);
 
  public:
   // As tile(), `tiles` times, 1 or more, for `Tokens` tokens each; calls done() after each.
@@ -26,10 +27,7 @@ class woven_tiles {
     begin_outputs<V, Kind>(y, sofar_);
     add_products<false>(codes, of, 0, of, 0);
     while (true) {
-      for (int r = 1; r < runs; ++r) {
-        prefetch_activations<Tokens>(codes, of, r);
-        add_products<true>(codes, of, r, of, r - 1);
-      }
+      for (int r = 1; r < runs; ++r) add_products<true>(codes, of, r, of, r - 1);
       done();
       if (--tiles == 0) break;
       const outputs finished = y;
@@ -37,7 +35,6 @@ class woven_tiles {
       of += Tokens;
       y = y.after(Tokens);
       prefetch_outputs<V, Tokens>(y.after(Tokens));
-      prefetch_activations<Tokens>(codes, of, 0);
       add_products<true>(codes, of, 0, of - Tokens, runs - 1);
       end_outputs<V>(finished, of - Tokens, sofar_);
       begin_outputs<V, Kind>(y, sofar_);
@@ -48,35 +45,48 @@ class woven_tiles {
   }
 
  private:
-  // The dot products of run r, and between them the sums of the run before: run `last` of the tokens at `before`.
+  // The dot products of run r, and between the first of them the sums of the run before: run `last` of the tokens at
+  // `before`.
   template <bool Before>
   BQ_HD void add_products(const std::int8_t* codes, const prologue<Kind, 1>* of, int r, const prologue<Kind, 1>* before,
                           int last) {
     ints sum[Tokens][vectors];
 #pragma GCC unroll 16
     for (int t = 0; t < Tokens; ++t) {
-      const ints start(of[t].start[0][0][r]);
+      const ints start(of[t].start(0, 0, r));
 #pragma GCC unroll 16
       for (int v = 0; v < vectors; ++v) sum[t][v] = start;
     }
-#pragma GCC unroll 16
-    for (int j = 0; j < run_words; ++j) {
-      const int word = r * run_words + j;
-      words weights[vectors];
-#pragma GCC unroll 16
-      for (int v = 0; v < vectors; ++v) weights[v] = V::load32(w_.codes + (word * height + v * lanes) * 4);
-#pragma GCC unroll 16
-      for (int t = 0; t < Tokens; ++t) {
-        const words four = V::broadcast(codes + t * panel_cols + word * 4);
-#pragma GCC unroll 16
-        for (int v = 0; v < vectors; ++v) sum[t][v] = V::template dot<Kind.unsigned_bytes>(sum[t][v], weights[v], four);
-      }
-      if (Before && j % (run_words / Tokens) == 0) add_run(j / (run_words / Tokens), before, last);
-    }
+    constexpr int pieces = Kind.columns / run;
+    add_piece<Before>(codes, of, r * pieces, before, last, sum);
+#pragma GCC unroll 1
+    for (int i = 1; i < pieces; ++i) add_piece<false>(codes, of, r * pieces + i, before, last, sum);
 #pragma GCC unroll 16
     for (int t = 0; t < Tokens; ++t) {
 #pragma GCC unroll 16
       for (int v = 0; v < vectors; ++v) before_[t][v] = sum[t][v];
+    }
+  }
+
+  // The same of 32 columns.
+  template <bool Before>
+  BQ_HD void add_piece(const std::int8_t* codes, const prologue<Kind, 1>* of, std::ptrdiff_t piece,
+                       const prologue<Kind, 1>* before, int last, ints (&sum)[Tokens][vectors]) {
+    prefetch_activations<Tokens>(codes, of, static_cast<int>(piece));
+    const unsigned char* const weight_codes = w_.codes + piece * piece_words * height * 4;
+    codes += piece * run;
+#pragma GCC unroll 16
+    for (int j = 0; j < piece_words; ++j) {
+      words weights[vectors];
+#pragma GCC unroll 16
+      for (int v = 0; v < vectors; ++v) weights[v] = V::load32(weight_codes + (j * height + v * lanes) * 4);
+#pragma GCC unroll 16
+      for (int t = 0; t < Tokens; ++t) {
+        const words four = V::broadcast(codes + t * panel_cols + j * 4);
+#pragma GCC unroll 16
+        for (int v = 0; v < vectors; ++v) sum[t][v] = V::template dot<Kind.unsigned_bytes>(sum[t][v], weights[v], four);
+      }
+      if (Before && j % (piece_words / Tokens) == 0) add_run(j / (piece_words / Tokens), before, last);
     }
   }
 
