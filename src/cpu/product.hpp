@@ -6,8 +6,7 @@
 namespace bq::cpu {
 
 template <class V, panel_kind Kind, int Planes>
-inline constexpr bool woven =
-    V::woven_tokens > 0 && Planes == 1 && !Kind.scale_halves && !(Kind.wide() && Kind.minimums > 0);
+inline constexpr bool woven = V::woven_tokens > 0 && Planes == 1 && !Kind.scale_halves;
 
 template <class V, panel_kind Kind, int Planes>
 inline constexpr int tile_tokens = woven<V, Kind, Planes>

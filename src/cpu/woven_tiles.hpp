@@ -13,8 +13,7 @@ class woven_tiles {
   using words = typename V::words;
   using reals = typename V::reals;
   static constexpr int vectors = V::tile, lanes = V::lanes, height = panel_band<V>::rows;
-  static constexpr int piece_words = run / 4;  // of 32 columns
-  static_assert(piece_words % Tokens == 0 && !Kind.scale_halves);
+  static_assert(!Kind.scale_halves);
 
  public:
   // As tile(), `tiles` times, 1 or more, for `Tokens` tokens each; calls done() after each.
@@ -25,9 +24,12 @@ class woven_tiles {
     prefetch_outputs<V, Tokens>(y);
     prefetch_outputs<V, Tokens>(y.after(Tokens));
     begin_outputs<V, Kind>(y, sofar_);
-    add_products<false>(codes, of, 0, of, 0);
+    add_products(codes, of, 0, nothing, [] {});
     while (true) {
-      for (int r = 1; r < runs; ++r) add_products<true>(codes, of, r, of, r - 1);
+      for (int r = 1; r < runs; ++r) {
+        const auto finish = [&](int t) { add_run(t, of, r - 1); };
+        add_products(codes, of, r, finish, [] {});
+      }
       done();
       if (--tiles == 0) break;
       const outputs finished = y;
@@ -35,9 +37,11 @@ class woven_tiles {
       of += Tokens;
       y = y.after(Tokens);
       prefetch_outputs<V, Tokens>(y.after(Tokens));
-      add_products<true>(codes, of, 0, of - Tokens, runs - 1);
-      end_outputs<V>(finished, of - Tokens, sofar_);
-      begin_outputs<V, Kind>(y, sofar_);
+      const auto finish = [&](int t) { add_run(t, of - Tokens, runs - 1); };
+      add_products(codes, of, 0, finish, [&] {
+        end_outputs<V>(finished, of - Tokens, sofar_);
+        begin_outputs<V, Kind>(y, sofar_);
+      });
     }
 #pragma GCC unroll 16
     for (int t = 0; t < Tokens; ++t) add_run(t, of, runs - 1);
@@ -45,11 +49,25 @@ class woven_tiles {
   }
 
  private:
-  // The dot products of run r, and between the first of them the sums of the run before: run `last` of the tokens at
-  // `before`.
-  template <bool Before>
-  BQ_HD void add_products(const std::int8_t* codes, const prologue<Kind, 1>* of, int r, const prologue<Kind, 1>* before,
-                          int last) {
+  // The dot products of run r. Between the first of them finish(t), for every token, scales and adds the sums of the
+  // run before; then() follows. In wide kinds those with the minimums come first, as a run of their own.
+  template <class Finish, class Then>
+  BQ_HD void add_products(const std::int8_t* codes, const prologue<Kind, 1>* of, int r, const Finish& finish,
+                          const Then& then) {
+    if constexpr (Kind.wide() && Kind.minimums > 0) {
+      add_minimums(of, r, finish);
+      then();
+      add_codes(codes, of, r, [&](int t) { subtract_minimum(t, of, r); });
+    } else {
+      add_codes(codes, of, r, finish);
+      then();
+    }
+  }
+
+  static constexpr auto nothing = [](int) {};
+
+  template <class Finish>
+  BQ_HD void add_codes(const std::int8_t* codes, const prologue<Kind, 1>* of, int r, const Finish& finish) {
     ints sum[Tokens][vectors];
 #pragma GCC unroll 16
     for (int t = 0; t < Tokens; ++t) {
@@ -58,35 +76,70 @@ class woven_tiles {
       for (int v = 0; v < vectors; ++v) sum[t][v] = start;
     }
     constexpr int pieces = Kind.columns / run;
-    add_piece<Before>(codes, of, r * pieces, before, last, sum);
+    add_piece(codes, of, r * pieces, finish, sum);
 #pragma GCC unroll 1
-    for (int i = 1; i < pieces; ++i) add_piece<false>(codes, of, r * pieces + i, before, last, sum);
+    for (int i = 1; i < pieces; ++i) add_piece(codes, of, r * pieces + i, nothing, sum);
+    keep(sum);
+  }
+
+  // Of 32 columns.
+  template <class Finish>
+  BQ_HD void add_piece(const std::int8_t* codes, const prologue<Kind, 1>* of, std::ptrdiff_t i, const Finish& finish,
+                       ints (&sum)[Tokens][vectors]) {
+    prefetch_activations<Tokens>(codes, of, static_cast<int>(i));
+    const auto four = [its = codes + i * run](int t, int j) { return its + t * panel_cols + 4 * j; };
+    add_words<run / 4>(sum, w_.codes + i * run * height, four, finish);
+  }
+
+  // As subtract_minimums().
+  template <class Finish>
+  BQ_HD void add_minimums(const prologue<Kind, 1>* of, int r, const Finish& finish) {
+    constexpr int words_of_block = wide_run / 16 / 4;
+    const unsigned char* const minimums = w_.minimum_codes + r * words_of_block * height * 4;
+    const auto digits = [&](int digit) {
+      return [=](int t, int i) { return of[t].digits[0][digit] + 4 * (r * words_of_block + i); };
+    };
+    ints sum[Tokens][vectors];
+#pragma GCC unroll 16
+    for (int t = 0; t < Tokens; ++t) {
+#pragma GCC unroll 16
+      for (int v = 0; v < vectors; ++v) sum[t][v] = ints(0);
+    }
+    add_words<words_of_block>(sum, minimums, digits(1), finish);
+#pragma GCC unroll 16
+    for (int t = 0; t < Tokens; ++t) {
+#pragma GCC unroll 16
+      for (int v = 0; v < vectors; ++v) sum[t][v] = sum[t][v] << 6;
+    }
+    add_words<words_of_block>(sum, minimums, digits(0), nothing);
+    keep(sum);
+  }
+
+  // `Words` words of all rows times four(t, word); meanwhile finish(t), for every token.
+  template <int Words, class Four, class Finish>
+  BQ_HD static void add_words(ints (&sum)[Tokens][vectors], const unsigned char* weights, const Four& four,
+                              const Finish& finish) {
+    static_assert(Words % Tokens == 0);
+#pragma GCC unroll 16
+    for (int j = 0; j < Words; ++j) {
+      words its[vectors];
+#pragma GCC unroll 16
+      for (int v = 0; v < vectors; ++v) its[v] = V::load32(weights + (j * height + v * lanes) * 4);
+#pragma GCC unroll 16
+      for (int t = 0; t < Tokens; ++t) {
+        const words x = V::broadcast(four(t, j));
+#pragma GCC unroll 16
+        for (int v = 0; v < vectors; ++v) sum[t][v] = V::template dot<Kind.unsigned_bytes>(sum[t][v], its[v], x);
+      }
+      if (j % (Words / Tokens) == 0) finish(j / (Words / Tokens));
+    }
+  }
+
+  BQ_HD void keep(const ints (&sum)[Tokens][vectors]) {
 #pragma GCC unroll 16
     for (int t = 0; t < Tokens; ++t) {
 #pragma GCC unroll 16
       for (int v = 0; v < vectors; ++v) before_[t][v] = sum[t][v];
-    }
-  }
-
-  // The same of 32 columns.
-  template <bool Before>
-  BQ_HD void add_piece(const std::int8_t* codes, const prologue<Kind, 1>* of, std::ptrdiff_t piece,
-                       const prologue<Kind, 1>* before, int last, ints (&sum)[Tokens][vectors]) {
-    prefetch_activations<Tokens>(codes, of, static_cast<int>(piece));
-    const unsigned char* const weight_codes = w_.codes + piece * piece_words * height * 4;
-    codes += piece * run;
-#pragma GCC unroll 16
-    for (int j = 0; j < piece_words; ++j) {
-      words weights[vectors];
-#pragma GCC unroll 16
-      for (int v = 0; v < vectors; ++v) weights[v] = V::load32(weight_codes + (j * height + v * lanes) * 4);
-#pragma GCC unroll 16
-      for (int t = 0; t < Tokens; ++t) {
-        const words four = V::broadcast(codes + t * panel_cols + j * 4);
-#pragma GCC unroll 16
-        for (int v = 0; v < vectors; ++v) sum[t][v] = V::template dot<Kind.unsigned_bytes>(sum[t][v], weights[v], four);
-      }
-      if (Before && j % (piece_words / Tokens) == 0) add_run(j / (piece_words / Tokens), before, last);
     }
   }
 
@@ -96,6 +149,14 @@ class woven_tiles {
     for (int v = 0; v < vectors; ++v) {
       const reals sum[1] = {V::to_reals(before_[t][v])};
       sofar_[t][v] = cpu::add_run(w_, v * lanes, of[t], r, sum, sofar_[t][v]);
+    }
+  }
+
+  BQ_HD void subtract_minimum(int t, const prologue<Kind, 1>* of, int r) {
+#pragma GCC unroll 16
+    for (int v = 0; v < vectors; ++v) {
+      const reals dmin = V::load_reals(w_.minimum + r * height + v * lanes);
+      sofar_[t][v] = V::fnma(V::to_reals(before_[t][v]) * dmin, reals(of[t].d[r]), sofar_[t][v]);
     }
   }
 
