@@ -24,8 +24,8 @@ activation_rounding rounding_of(const bq::type_info& format, bq::tier tier) {
   if (tier == bq::tier::fast) return {.run = 256, .levels = 127, .weight_levels = 127};
   const int run = format.scaling == bq::activation_scaling::shared ? 256 : 32;
   if (tier == bq::tier::precise) return {.run = run, .levels = 127.0 * 256.0};
-  // Of runs that are far below the largest of their panel, the step is 2^-15 of that: nothing, for what bench
-  // multiplies.
+  // Of runs that are far below the largest of their panel, the step is 2^-15 of that, and sums that meet minimums are
+  // rounded to 1/8 of a step: nothing, for what bench multiplies.
   return {.run = run, .levels = format.scaling == bq::activation_scaling::powers ? 127.0 / 2 : 127.0};
 }
 

@@ -44,6 +44,7 @@ class matvec_lanes {
   static constexpr panel_kind kind = in_planes(code_traits<V, F>::kind, Planes);
   static constexpr bool powers = kind.scales == activation_scaling::powers;
   static constexpr int parts = kind.scale_halves ? 2 : 1, part_words = run / 4 / parts;
+  static constexpr int own_minimums = kind.minimum_bytes ? 0 : kind.minimums;  // of a run
   static constexpr int block_runs = F::block_size / run, groups = matvec_groups<V, F, Tokens>;
 
  public:
@@ -75,6 +76,7 @@ class matvec_lanes {
   // Block b of the stretch: s[g], of group g.
   template <class S>
   BQ_HD void block(const std::array<S, groups>& s, int b) {
+    if constexpr (kind.minimum_bytes) subtract_block_minimums(s, b);
     if constexpr (kind.wide()) {
       add_wide_block(s, b);
     } else {
@@ -143,13 +145,13 @@ class matvec_lanes {
 
   template <class S>
   BQ_HD void add_run(const std::array<S, groups>& s, int i, int r) {
-    reals scales[groups][parts], minimums[groups][std::max(1, kind.minimums)], sums[Tokens][groups][parts];
+    reals scales[groups][parts], minimums[groups][std::max(1, own_minimums)], sums[Tokens][groups][parts];
 #pragma GCC unroll 2
     for (int g = 0; g < groups; ++g) {
 #pragma GCC unroll 8
       for (int part = 0; part < parts; ++part) scales[g][part] = group_scale<F>(s[g], parts * i + part);
 #pragma GCC unroll 8
-      for (int m = 0; m < kind.minimums; ++m) minimums[g][m] = group_min<F>(s[g], kind.minimums * i + m);
+      for (int m = 0; m < own_minimums; ++m) minimums[g][m] = group_min<F>(s[g], kind.minimums * i + m);
     }
     sums_of_run(s, i, r, [&](int part, int t, int g, ints total) { sums[t][g][part] = V::to_reals(total); });
 #pragma GCC unroll 8
@@ -159,20 +161,22 @@ class matvec_lanes {
         reals& y = (powers ? panel_sum_ : y_)[t][g];
         y = add_scaled<V>(*of_[t], r, sums[t][g], scales[g], y);
 #pragma GCC unroll 8
-        for (int m = 0; m < kind.minimums; ++m) y = V::fnma(minimums[g][m], reals(of_[t]->sum[m][r]), y);
+        for (int m = 0; m < own_minimums; ++m) y = V::fnma(minimums[g][m], reals(of_[t]->sum[m][r]), y);
       }
     }
   }
 
   template <class S>
+  BQ_HD void subtract_block_minimums(const std::array<S, groups>& s, int b) {
+    const auto bytes = [&](int i, int g) { return F::mins(s[g], i); };
+    const auto scale = [&](int g) { return minimum_scale<kind, F>(s[g]); };
+    const auto of = [&](int t) -> const prologue<kind, Planes>& { return *of_[t]; };
+    const auto y = [&](int t, int g) -> reals& { return (powers ? panel_sum_ : y_)[t][g]; };
+    subtract_minimums<V, kind, Planes, Tokens, groups>(bytes, scale, of, b, y);
+  }
+
+  template <class S>
   BQ_HD void add_wide_block(const std::array<S, groups>& s, int b) {
-    if constexpr (kind.minimums > 0) {
-      const auto bytes = [&](int i, int g) { return F::mins(s[g], i); };
-      const auto dmin = [&](int g) { return F::dmin(s[g]); };
-      const auto of = [&](int t) -> const prologue<kind, Planes>& { return *of_[t]; };
-      const auto y = [&](int t, int g) -> reals& { return y_[t][g]; };
-      subtract_minimums<V, Planes, Tokens, groups>(bytes, dmin, of, b * block_runs, b * (wide_run / 16), y);
-    }
     ints total[Tokens][groups];
 #pragma GCC unroll 8
     for (int t = 0; t < Tokens; ++t) {

@@ -7,10 +7,13 @@
 //
 // Wide formats, whose integer sums can run over the 256 columns of a block, have one scale for it: where scale * code
 // always fits a byte (Q2_K, Q3_K), that product is the byte; ternary ones have one scale anyway. The activations share
-// a scale over the block too. Their minimums stay bytes, with one scale:
+// a scale over the block too.
+//
+// Minimums that are bytes with one scale for 256 columns may stay so: they meet sums of activations in a small product
+// of their own.
 //
 //   minimum_codes  [blocks][groups / 4][rows][4]
-//   minimum        [blocks][rows]
+//   minimum        [blocks][rows]              their scale, divided by sum_parts<kind>
 #pragma once
 #include <algorithm>
 #include <array>
@@ -34,11 +37,16 @@ struct panel_kind {
   bool unsigned_bytes;  // how the bytes go into the dot product
   bool scale_halves;    // a scale for each half of a run
   int minimums;         // for each run: 0, 1 or 2
+  bool minimum_bytes;   // whether they stay bytes
   int columns;          // that integer sums run over before they are scaled: a run, or a multiple
   activation_scaling scales;
 
-  constexpr bool wide() const { return scales == activation_scaling::shared; }  // minimums are bytes
+  constexpr bool wide() const { return scales == activation_scaling::shared; }
 };
+// Sums of activations that meet bytes are so many times as large, to be rounded where scales differ by powers of two:
+// as large as two signed digits allow.
+template <panel_kind Kind>
+inline constexpr int sum_parts = Kind.scales == activation_scaling::powers ? 8 : 1;
 
 // What the kernels of a tier take.
 constexpr activation_scaling scaling_in(tier t, activation_scaling s) {
@@ -49,6 +57,7 @@ constexpr activation_scaling scaling_in(tier t, activation_scaling s) {
 // With activations of so many planes.
 constexpr panel_kind in_planes(panel_kind kind, int planes) {
   kind.scales = scaling_in(planes == 2 ? tier::precise : tier::exact, kind.scales);
+  kind.minimum_bytes = kind.minimum_bytes && kind.scales != activation_scaling::own;
   return kind;
 }
 
@@ -76,6 +85,7 @@ struct code_traits {
                                    !has_min<F>           ? 0
                                    : F::group == run / 2 ? 2
                                                          : 1,
+                                   has_mins<F>,
                                    run,
                                    scaling_of<F>};
 };
@@ -105,6 +115,7 @@ struct panel_traits<V, F> {
                                    unsigned_bytes,
                                    false,
                                    code_traits<V, F>::kind.minimums,
+                                   has_mins<F>,
                                    wide_run,
                                    activation_scaling::shared};
 };
@@ -169,8 +180,17 @@ BQ_HD auto panel_codes(const S& s, int w) {
     return folded_codes<F>(s, w) ^ 0x80808080u;
 }
 
+// What a block's minimum bytes are multiplied with.
+template <panel_kind Kind, coded_format F, class S>
+BQ_HD auto minimum_scale(const S& s) {
+  if constexpr (sum_parts<Kind> == 1)
+    return F::dmin(s);
+  else
+    return F::dmin(s) * decltype(F::dmin(s))(1.0f / sum_parts<Kind>);
+}
+
 // Block b of vector v of the panel.
-template <class V, coded_format F, class S>
+template <class V, coded_format F, bool MinimumBytes, class S>
 BQ_HD void unpack_block(const S& s, int v, int b, panel<V>& out) {
   constexpr int height = panel_band<V>::rows, words = F::block_size / 4;
   constexpr auto kind = panel_traits<V, F>::kind;
@@ -188,8 +208,8 @@ BQ_HD void unpack_block(const S& s, int v, int b, panel<V>& out) {
     else
       V::store(to, group_scale<F>(s, c / F::group));
   }
-  if constexpr (kind.wide() && kind.minimums > 0) {
-    V::store(band.minimum + b * height + row, F::dmin(s));
+  if constexpr (MinimumBytes) {
+    V::store(band.minimum + b * height + row, minimum_scale<kind, F>(s));
     constexpr int minimum_words = F::block_size / F::group / 4;
     for (int w = 0; w < minimum_words; ++w)
       V::store(band.minimum_codes + ((b * minimum_words + w) * height + row) * 4, F::mins(s, w));
@@ -248,13 +268,13 @@ BQ_HD void for_blocks(const group_words<Groups>& words, int blocks, const Each& 
 }
 
 // Unpacks blocks [0, blocks) at byte `at` of each row into the panel, which then holds blocks * F::block_size columns.
-template <class V, coded_format F>
+template <class V, coded_format F, bool MinimumBytes>
 void unpack(const unsigned char* const* rows, bool interleaved, std::int64_t at, int blocks, panel<V>& out) noexcept {
   constexpr int bytes = sizeof(typename F::block);
   alignas(64) unsigned char buffer[(panel_cols / F::block_size * bytes + 3) / 4 * 4 * V::lanes];
   for (int v = 0; v < V::strip; ++v) {
     const group_words<1> words{words_of<V>(rows + v * V::lanes, interleaved, at, blocks * bytes, buffer)};
-    for_blocks<V, F>(words, blocks, [&](const auto& s, int b) { unpack_block<V, F>(s[0], v, b, out); });
+    for_blocks<V, F>(words, blocks, [&](const auto& s, int b) { unpack_block<V, F, MinimumBytes>(s[0], v, b, out); });
   }
 }
 

@@ -41,17 +41,15 @@ template <panel_kind Kind, int Planes>
 struct alignas(64) prologue {
   static constexpr bool powers = Kind.scales == activation_scaling::powers;
   static constexpr int parts = Kind.scale_halves ? 2 : 1, runs = panel_cols / Kind.columns;
-  static constexpr int sums = Kind.wide() ? 0 : Kind.minimums, all_digits = Kind.wide() ? Kind.minimums : 0;
-  static_assert(all_digits == 0 || all_digits == 2);
+  static constexpr int sums = Kind.minimum_bytes ? 0 : Kind.minimums;
+  static constexpr int all_digits = Kind.minimum_bytes ? Kind.minimums * activations::panel_runs : 0;
 
   // These pass through the caches once for every strip.
   [[no_unique_address]] several<std::int32_t[parts][runs], Kind.zero == 0 ? 0 : Planes> starts;  // -zero * sum
   [[no_unique_address]] several<float[runs], sums> sum;  // scale * sum, of runs or of their halves
-  // Of wide kinds: the sums of the halves of 32 columns are 64 * second + first digit: bytes, for dot products with
-  // minimums.
-  [[no_unique_address]] several<std::int8_t[2][std::max(1, all_digits* activations::panel_runs)],
-                                all_digits == 0 ? 0 : Planes>
-      digits;
+  // For dot products with the bytes of minimums: sums of codes, of runs or of their halves, are 256 * second + first
+  // digit; where there are powers, in parts of the panel's scale (sum_parts), rounded.
+  [[no_unique_address]] several<std::int8_t[2][std::max(1, all_digits)], all_digits == 0 ? 0 : Planes> digits;
   float d[powers ? 1 : runs];  // of the runs, or of the panel,
   // which the scales of the runs are times a power of two, as times_power() takes it
   [[no_unique_address]] several<float, powers ? runs : 0> power;
@@ -70,15 +68,16 @@ struct alignas(64) prologue {
     static_assert(pieces == 1 || parts == 1);
     const float* given = x.d_of(panel, token);
     float scale[all];
+    std::uint32_t halvings[all] = {};
     if constexpr (powers) {
       std::uint32_t bits[all], largest = 0;
       memcpy(bits, given, sizeof bits);
       for (int r = 0; r < all; ++r) largest = std::max(largest, bits[r]);  // NaN is larger than everything
       d[0] = std::bit_cast<float>(largest);
       for (int r = 0; r < all; ++r) {
-        const std::uint32_t halvings = (largest - bits[r]) >> 23;
-        power[r] = power_of_two<V>(-static_cast<int>(halvings));
-        scale[r] = std::bit_cast<float>((127 - halvings) << 23);
+        halvings[r] = std::min((largest - bits[r]) >> 23, 15u);  // more only beside NaN
+        power[r] = power_of_two<V>(-static_cast<int>(halvings[r]));
+        scale[r] = std::bit_cast<float>((127 - halvings[r]) << 23);
       }
     } else {
       for (int r = 0; r < all; ++r) scale[r] = given[r];
@@ -90,12 +89,12 @@ struct alignas(64) prologue {
       const std::int32_t *first = x.sums_of(panel, token, p), *second = first + all;
       if constexpr (Kind.zero != 0) {
         for (int r = 0; r < runs; ++r) {
-          std::int32_t sum[2] = {};
+          std::int32_t codes[2] = {};
           for (int i = r * pieces; i < (r + 1) * pieces; ++i) {
-            sum[0] += first[i];
-            sum[parts - 1] += second[i];
+            codes[0] += first[i];
+            codes[parts - 1] += second[i];
           }
-          for (int part = 0; part < parts; ++part) starts[p][part][r] = -Kind.zero * sum[part];
+          for (int part = 0; part < parts; ++part) starts[p][part][r] = -Kind.zero * codes[part];
         }
       }
       if constexpr (sums > 0) {
@@ -105,13 +104,14 @@ struct alignas(64) prologue {
         }
       }
       if constexpr (all_digits > 0) {
-        std::uint16_t low[all], high[all];  // of both halves of a run
-        for (int r = 0; r < all; ++r) {
-          low[r] = static_cast<std::uint16_t>((first[r] & 63) | (second[r] & 63) << 8);
-          high[r] = static_cast<std::uint16_t>((first[r] >> 6 & 255) | (second[r] >> 6 & 255) << 8);
+        for (int i = 0; i < all_digits; ++i) {
+          const int r = i / Kind.minimums;
+          std::int32_t codes = Kind.minimums == 2 ? (i % 2 == 0 ? first : second)[r] : first[r] + second[r];
+          if constexpr (powers) codes = (sum_parts<Kind> * codes + (1 << halvings[r] >> 1)) >> halvings[r];
+          const std::int32_t upper = (codes + 128) >> 8;
+          digits[p][0][i] = static_cast<std::int8_t>(codes - 256 * upper);
+          digits[p][1][i] = static_cast<std::int8_t>(upper);
         }
-        memcpy(digits[p][0], low, sizeof low);
-        memcpy(digits[p][1], high, sizeof high);
       }
     }
     if constexpr (sums > 0) {

@@ -19,6 +19,7 @@ inline constexpr panel_kind recoded_kind{V::template unsigned_weights<8> ? 128 :
                                          V::template unsigned_weights<8>,
                                          false,
                                          0,
+                                         false,
                                          wide_run,
                                          activation_scaling::shared};
 

@@ -44,7 +44,7 @@ void strip_product(const unsigned char* const* rows, bool interleaved, int count
       if constexpr (Tier == tier::fast)
         recode<V, F>(rows + strip, interleaved, offset_of(at), blocks, p);
       else
-        unpack<V, F>(rows + strip, interleaved, offset_of(at), blocks, p);
+        unpack<V, F, kind.minimum_bytes>(rows + strip, interleaved, offset_of(at), blocks, p);
       const bool more = strip + height < count, direct = next == cols && count - strip >= height;
       const upcoming_rows<V> upcoming(more ? rows + strip + height : rows, interleaved, offset_of(more ? at : next),
                                       offset_of(more ? next - at : after - next), steps);

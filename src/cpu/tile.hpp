@@ -6,14 +6,16 @@
 //                     y = t * d[r] + y                                        (fused)
 //                     y = -minimum[r] * (d[r] * sum of the run's codes) + y   (fused; for each half where there are
 //                     two)
-//   in wide kinds, before that:
-//                     y = -(dmin[r] * msum[r]) * d[r] + y                     (fused), msum: of minimum byte * sum of
-//                     codes, over the run's groups
+//   where minimums are bytes, before the runs of 256 columns instead:
+//                     y = -(dmin * msum) * d[r] + y                           (fused), msum: of minimum byte * sum of
+//                     codes, over all groups
 //
 // Where d[r] is that of the panel times a power of two:
 //
 //   for each run r:   z = (power[r] * isum[r]) * scale[r] + z                 (fused; halves: z = power[r] * t + z)
 //                     z = -minimum[r] * (power[r] * sum of the run's codes) + z
+//                     z = -dmin / 8 * msum + z                                (fused), msum: of minimum byte * (8 *
+//                     power[r] * sum of codes, rounded)
 //   at the end:       y = z * d + y                                           (fused)
 //
 // Integer sums are exact, so results depend neither on the instruction set nor on how tokens are divided into tiles.
@@ -37,10 +39,28 @@ struct outputs {
   outputs below(int rows) const { return {from ? from + rows : nullptr, to + rows, from_stride, stride}; }
 };
 
-// Of wide kinds, in 256 columns: y(t, v) = -(dmin(v) * msum) * d + y(t, v). bytes(i, v): minimums of groups 4i to 4i +
-// 3; of(t): the token's prologue; r: the run, `group` the first group in the prologue's panel.
-template <class V, int Planes, int Tokens, int Vectors, class Bytes, class Dmin, class Of, class Y>
-BQ_HD void subtract_minimums(const Bytes& bytes, const Dmin& dmin, const Of& of, int r, int group, const Y& y) {
+// y less minimums: total, of bytes times sums of activations in block `block` of the token's panel, times their scale.
+template <class V, panel_kind Kind, int Planes>
+BQ_HD typename V::reals less_minimums(typename V::ints total, typename V::reals scale, const prologue<Kind, Planes>& of,
+                                      int block, typename V::reals y) {
+  if constexpr (Kind.scales == activation_scaling::powers)
+    return V::fnma(V::to_reals(total), scale, y);
+  else
+    return V::fnma(V::to_reals(total) * scale, typename V::reals(of.d[block * (wide_run / Kind.columns)]), y);
+}
+
+// Words of minimums that are bytes, of a row's 256 columns, and those of a band.
+template <panel_kind Kind>
+inline constexpr int minimum_words = Kind.minimums* wide_run / run / 4;
+template <class V, panel_kind Kind>
+BQ_HD const unsigned char* minimum_codes(const panel_band<V>& w, int block) {
+  return w.minimum_codes + block * minimum_words<Kind> * panel_band<V>::rows * 4;
+}
+
+// Where minimums are bytes, in block `block` of 256 columns: y(t, v) less them. bytes(i, v): minimums of groups 4i to
+// 4i + 3; scale(v): theirs; of(t): the token's prologue.
+template <class V, panel_kind Kind, int Planes, int Tokens, int Vectors, class Bytes, class Scale, class Of, class Y>
+BQ_HD void subtract_minimums(const Bytes& bytes, const Scale& scale, const Of& of, int block, const Y& y) {
   using ints = typename V::ints;
   ints sum[Planes][Tokens][Vectors];
 #pragma GCC unroll 2
@@ -54,7 +74,7 @@ BQ_HD void subtract_minimums(const Bytes& bytes, const Dmin& dmin, const Of& of,
 #pragma GCC unroll 2
   for (int digit = 1; digit >= 0; --digit) {
 #pragma GCC unroll 4
-    for (int i = 0; i < wide_run / 16 / 4; ++i) {
+    for (int i = 0; i < minimum_words<Kind>; ++i) {
       typename V::words four[Vectors];
 #pragma GCC unroll 16
       for (int v = 0; v < Vectors; ++v) four[v] = bytes(i, v);
@@ -62,10 +82,10 @@ BQ_HD void subtract_minimums(const Bytes& bytes, const Dmin& dmin, const Of& of,
       for (int p = 0; p < Planes; ++p) {
 #pragma GCC unroll 16
         for (int t = 0; t < Tokens; ++t) {
-          const auto sums = V::broadcast(of(t).digits[p][digit] + group + 4 * i);
+          const auto sums = V::broadcast(of(t).digits[p][digit] + 4 * (block * minimum_words<Kind> + i));
 #pragma GCC unroll 16
           for (int v = 0; v < Vectors; ++v) {
-            if (digit == 0 && i == 0) sum[p][t][v] = sum[p][t][v] << 6;
+            if (digit == 0 && i == 0) sum[p][t][v] = sum[p][t][v] << 8;
             sum[p][t][v] = V::template dot<V::template unsigned_weights<6>>(sum[p][t][v], four[v], sums);
           }
         }
@@ -78,7 +98,7 @@ BQ_HD void subtract_minimums(const Bytes& bytes, const Dmin& dmin, const Of& of,
     for (int v = 0; v < Vectors; ++v) {
       ints total = sum[0][t][v];
       if constexpr (Planes == 2) total = (total << 8) - total + sum[1][t][v];
-      y(t, v) = V::fnma(V::to_reals(total) * dmin(v), typename V::reals(of(t).d[r]), y(t, v));
+      y(t, v) = less_minimums<V>(total, scale(v), of(t), block, y(t, v));
     }
   }
 }
@@ -164,7 +184,7 @@ BQ_HD typename V::reals add_run(const panel_band<V>& w, int row, const prologue<
 #pragma GCC unroll 2
   for (int part = 0; part < Parts; ++part) scale[part] = V::load_reals(w.scale + (r * Parts + part) * height + row);
   y = add_scaled<V>(of, r, isum, scale, y);
-  if constexpr (!Kind.wide()) {
+  if constexpr (!Kind.minimum_bytes) {
 #pragma GCC unroll 2
     for (int m = 0; m < Kind.minimums; ++m) {
       const reals minimum = V::load_reals(w.minimum + (r * Kind.minimums + m) * height + row);
@@ -192,15 +212,14 @@ BQ_HD void tile(const panel_band<V>& w, const std::int8_t* codes, const prologue
   for (int r = 0; r < runs; ++r) {
     for (int i = r * (Kind.columns / run); i < (r + 1) * (Kind.columns / run); ++i)
       prefetch_activations<Tokens>(codes, of, i);
-    if constexpr (Kind.wide() && Kind.minimums > 0) {
-      constexpr int words_of_block = wide_run / 16 / 4;
-      subtract_minimums<V, Planes, Tokens, vectors>(
-          [&](int i, int v) {
-            return V::load32(w.minimum_codes + ((r * words_of_block + i) * height + v * lanes) * 4);
-          },
-          [&](int v) { return V::load_reals(w.minimum + r * height + v * lanes); },
-          [&](int t) -> const auto& { return of[t]; }, r, r* words_of_block * 4,
-          [&](int t, int v) -> reals& { return sofar[t][v]; });
+    if constexpr (Kind.minimum_bytes) {
+      const int block = r * Kind.columns / wide_run;
+      if (r * Kind.columns % wide_run == 0) {
+        subtract_minimums<V, Kind, Planes, Tokens, vectors>(
+            [&](int i, int v) { return V::load32(minimum_codes<V, Kind>(w, block) + (i * height + v * lanes) * 4); },
+            [&](int v) { return V::load_reals(w.minimum + block * height + v * lanes); },
+            [&](int t) -> const auto& { return of[t]; }, block, [&](int t, int v) -> reals& { return sofar[t][v]; });
+      }
     }
     ints sum[parts][Planes][Tokens][vectors];
 #pragma GCC unroll 16

@@ -50,18 +50,20 @@ class woven_tiles {
 
  private:
   // The dot products of run r. Between the first of them finish(t), for every token, scales and adds the sums of the
-  // run before; then() follows. In wide kinds those with the minimums come first, as a run of their own.
+  // run before; then() follows. Where minimums are bytes those of a block come first, as a run of their own.
   template <class Finish, class Then>
   BQ_HD void add_products(const std::int8_t* codes, const prologue<Kind, 1>* of, int r, const Finish& finish,
                           const Then& then) {
-    if constexpr (Kind.wide() && Kind.minimums > 0) {
-      add_minimums(of, r, finish);
-      then();
-      add_codes(codes, of, r, [&](int t) { subtract_minimum(t, of, r); });
-    } else {
-      add_codes(codes, of, r, finish);
-      then();
+    if constexpr (Kind.minimum_bytes) {
+      const int block = r * Kind.columns / wide_run;
+      if (r * Kind.columns % wide_run == 0) {
+        add_minimums(of, block, finish);
+        then();
+        return add_codes(codes, of, r, [&](int t) { subtract_minimums(t, of, block); });
+      }
     }
+    add_codes(codes, of, r, finish);
+    then();
   }
 
   static constexpr auto nothing = [](int) {};
@@ -91,13 +93,13 @@ class woven_tiles {
     add_words<run / 4>(sum, w_.codes + i * run * height, four, finish);
   }
 
-  // As subtract_minimums().
+  // As subtract_minimums() of tile.hpp.
   template <class Finish>
-  BQ_HD void add_minimums(const prologue<Kind, 1>* of, int r, const Finish& finish) {
-    constexpr int words_of_block = wide_run / 16 / 4;
-    const unsigned char* const minimums = w_.minimum_codes + r * words_of_block * height * 4;
+  BQ_HD void add_minimums(const prologue<Kind, 1>* of, int block, const Finish& finish) {
+    constexpr int count = minimum_words<Kind>;
+    const unsigned char* const minimums = minimum_codes<V, Kind>(w_, block);
     const auto digits = [&](int digit) {
-      return [=](int t, int i) { return of[t].digits[0][digit] + 4 * (r * words_of_block + i); };
+      return [=](int t, int i) { return of[t].digits[0][digit] + 4 * (block * count + i); };
     };
     ints sum[Tokens][vectors];
 #pragma GCC unroll 16
@@ -105,13 +107,13 @@ class woven_tiles {
 #pragma GCC unroll 16
       for (int v = 0; v < vectors; ++v) sum[t][v] = ints(0);
     }
-    add_words<words_of_block>(sum, minimums, digits(1), finish);
+    add_words<count>(sum, minimums, digits(1), finish);
 #pragma GCC unroll 16
     for (int t = 0; t < Tokens; ++t) {
 #pragma GCC unroll 16
-      for (int v = 0; v < vectors; ++v) sum[t][v] = sum[t][v] << 6;
+      for (int v = 0; v < vectors; ++v) sum[t][v] = sum[t][v] << 8;
     }
-    add_words<words_of_block>(sum, minimums, digits(0), nothing);
+    add_words<count>(sum, minimums, digits(0), nothing);
     keep(sum);
   }
 
@@ -119,7 +121,6 @@ class woven_tiles {
   template <int Words, class Four, class Finish>
   BQ_HD static void add_words(ints (&sum)[Tokens][vectors], const unsigned char* weights, const Four& four,
                               const Finish& finish) {
-    static_assert(Words % Tokens == 0);
 #pragma GCC unroll 16
     for (int j = 0; j < Words; ++j) {
       words its[vectors];
@@ -131,7 +132,10 @@ class woven_tiles {
 #pragma GCC unroll 16
         for (int v = 0; v < vectors; ++v) sum[t][v] = V::template dot<Kind.unsigned_bytes>(sum[t][v], its[v], x);
       }
-      if (j % (Words / Tokens) == 0) finish(j / (Words / Tokens));
+#pragma GCC unroll 16
+      for (int t = 0; t < Tokens; ++t) {
+        if (t * Words / Tokens == j) finish(t);
+      }
     }
   }
 
@@ -152,11 +156,11 @@ class woven_tiles {
     }
   }
 
-  BQ_HD void subtract_minimum(int t, const prologue<Kind, 1>* of, int r) {
+  BQ_HD void subtract_minimums(int t, const prologue<Kind, 1>* of, int block) {
 #pragma GCC unroll 16
     for (int v = 0; v < vectors; ++v) {
-      const reals dmin = V::load_reals(w_.minimum + r * height + v * lanes);
-      sofar_[t][v] = V::fnma(V::to_reals(before_[t][v]) * dmin, reals(of[t].d[r]), sofar_[t][v]);
+      const reals scale = V::load_reals(w_.minimum + block * height + v * lanes);
+      sofar_[t][v] = less_minimums<V>(before_[t][v], scale, of[t], block, sofar_[t][v]);
     }
   }
 

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "formats/registry.hpp"
 #include "problem.hpp"
 #include "src/cpu/activations.hpp"
 
@@ -30,6 +31,17 @@ double scale_of(const float* x, std::int64_t cols, std::int64_t first, std::int6
   if (s != bq::activation_scaling::powers) return top(first, last);
   const double panel = top(first / 512 * 512, first / 512 * 512 + 512);
   return std::min(panel, std::max(2 * top(first, last), panel * 0x1p-15));
+}
+
+// Whether activations differ by powers of two where they meet minimums that are bytes.
+bool rounds_sums(bq::type id) {
+  bool out = false;
+  bq::for_each_format([&]<class F>(F) {
+    if constexpr (bq::coded_format<F>) {
+      if (F::id == id) out = bq::has_mins<F> && bq::scaling_of<F> == bq::activation_scaling::powers;
+    }
+  });
+  return out;
 }
 
 // |y - exact| is at most: the rounding of activations and weights, half a step each (nothing for float weights), and
@@ -61,6 +73,13 @@ void check_against_f64(const problem& p, const std::vector<float>& y, bq::tier t
         terms += static_cast<double>(run) * 4 * largest * top;
         if (!t.quantized) continue;
         rounding += weight * top / limit * 0.5001;
+        // Sums of codes that meet a minimum are rounded to eighths of the panel's step, where that changes them.
+        const auto top_of = [&](std::int64_t from, std::int64_t to) {
+          return scale_of(p.x.span().data() + k * p.cols, p.cols, from, to, bq::activation_scaling::own);
+        };
+        const double panel = top_of(first / 512 * 512, first / 512 * 512 + 512);
+        if (tier == bq::tier::exact && rounds_sums(p.id) && 8 * top_of(first, last) < panel)
+          rounding += 3 * largest * panel / limit / 16;
         // A weight's step is made for the largest that the scales allow: at most twice the largest there is. The
         // activations' rounding meets the rounded weight.
         if (tier == bq::tier::fast)
