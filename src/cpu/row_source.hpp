@@ -55,7 +55,9 @@ struct row_source : row_reads<row_source<V, Phase>, V> {
 
   BQ_HD words load(int offset) const {
     const int shift = (Phase + offset) % 4 * 8;
-    return shift == 0 ? word(offset) : word(offset) >> shift | word(offset + 4) << (32 - shift);
+    if (shift == 0) return word(offset);
+    if (shift == 16) return V::middle(word(offset), word(offset + 4));
+    return word(offset) >> shift | word(offset + 4) << (32 - shift);
   }
   BQ_HD words load16(int offset) const {
     const int shift = (Phase + offset) % 4 * 8;

@@ -40,6 +40,12 @@ struct isa {
   BQ_HD static words load8(const unsigned char* p) {
     return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
   }
+  // The upper half of a below the lower half of b. Neighbours share a rotation.
+  BQ_HD static words middle(words a, words b) {
+    const __m256i halves =
+        _mm256_setr_epi64x(0x0504070601000302, 0x0d0c0f0e09080b0a, 0x0504070601000302, 0x0d0c0f0e09080b0a);
+    return _mm256_blend_epi16(_mm256_shuffle_epi8(a, halves), _mm256_shuffle_epi8(b, halves), 0xaa);
+  }
   BQ_HD static reals f16_to_reals(words w) {
     const __m256i packed = _mm256_packus_epi32(w, w);  // in each half
     return _mm256_cvtph_ps(_mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, 0x08)));

@@ -36,6 +36,10 @@ struct isa {
   BQ_HD static words load8(const unsigned char* p) {
     return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   }
+  // The upper half of a below the lower half of b. Neighbours share a rotation.
+  BQ_HD static words middle(words a, words b) {
+    return _mm512_ternarylogic_epi32(_mm512_rol_epi32(a, 16), _mm512_rol_epi32(b, 16), words(0xffffu), 0xe4);
+  }
   BQ_HD static reals f16_to_reals(words w) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(w)); }
   BQ_HD static void store(unsigned char* p, words v) { _mm512_storeu_si512(p, v); }
 

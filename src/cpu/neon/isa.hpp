@@ -72,6 +72,8 @@ struct isa {
   BQ_HD static words load8(const unsigned char* p) {
     return vmovl_u16(vget_low_u16(vmovl_u8(vreinterpret_u8_u32(vdup_n_u32(load_word(p))))));
   }
+  // The upper half of a below the lower half of b.
+  BQ_HD static words middle(words a, words b) { return vsliq_n_u32(vshrq_n_u32(a.v, 16), b.v, 16); }
   BQ_HD static reals f16_to_reals(words w) { return vcvt_f32_f16(vreinterpret_f16_u16(vmovn_u32(w.v))); }
   BQ_HD static void store(unsigned char* p, words w) { vst1q_u8(p, vreinterpretq_u8_u32(w.v)); }
 

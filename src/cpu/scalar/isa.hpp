@@ -32,6 +32,8 @@ struct isa {
   BQ_HD static words load32(const unsigned char* p) { return load<std::uint32_t>(p); }
   BQ_HD static words load16(const unsigned char* p) { return load<std::uint16_t>(p); }
   BQ_HD static words load8(const unsigned char* p) { return *p; }
+  // The upper half of a below the lower half of b.
+  BQ_HD static words middle(words a, words b) { return a >> 16 | b << 16; }
   BQ_HD static reals f16_to_reals(words w) { return f16_to_f32(w); }
   BQ_HD static void store(unsigned char* p, words v) { memcpy(p, &v, 4); }
 
