@@ -47,6 +47,9 @@ struct panel_kind {
 // as large as two signed digits allow.
 template <panel_kind Kind>
 inline constexpr int sum_parts = Kind.scales == activation_scaling::powers ? 8 : 1;
+// Words of minimums that are bytes, of a row's 256 columns.
+template <panel_kind Kind>
+inline constexpr int minimum_words = wide_run / run* Kind.minimums / 4;
 
 // What the kernels of a tier take.
 constexpr activation_scaling scaling_in(tier t, activation_scaling s) {
@@ -210,9 +213,8 @@ BQ_HD void unpack_block(const S& s, int v, int b, panel<V>& out) {
   }
   if constexpr (MinimumBytes) {
     V::store(band.minimum + b * height + row, minimum_scale<kind, F>(s));
-    constexpr int minimum_words = F::block_size / F::group / 4;
-    for (int w = 0; w < minimum_words; ++w)
-      V::store(band.minimum_codes + ((b * minimum_words + w) * height + row) * 4, F::mins(s, w));
+    constexpr int count = minimum_words<kind>;
+    for (int w = 0; w < count; ++w) V::store(band.minimum_codes + ((b * count + w) * height + row) * 4, F::mins(s, w));
   } else if constexpr (kind.minimums > 0) {
     constexpr int minimum_cols = kind.minimums == 2 ? run / 2 : run;
     for (int c = 0; c < F::block_size; c += minimum_cols) {

@@ -49,9 +49,7 @@ BQ_HD typename V::reals less_minimums(typename V::ints total, typename V::reals 
     return V::fnma(V::to_reals(total) * scale, typename V::reals(of.d[block * (wide_run / Kind.columns)]), y);
 }
 
-// Words of minimums that are bytes, of a row's 256 columns, and those of a band.
-template <panel_kind Kind>
-inline constexpr int minimum_words = Kind.minimums* wide_run / run / 4;
+// Minimums that are bytes, of a band's rows and 256 columns.
 template <class V, panel_kind Kind>
 BQ_HD const unsigned char* minimum_codes(const panel_band<V>& w, int block) {
   return w.minimum_codes + block * minimum_words<Kind> * panel_band<V>::rows * 4;
