@@ -79,7 +79,8 @@ __device__ __forceinline__ void fast_block(const fast_call& c) {
   const std::uint32_t base = (shared_address(raw) + 1023) / 1024 * 1024;
   const unsigned char* shared = raw + (base - shared_address(raw));
   const std::uint32_t full = base + P::barriers_at, empty = full + 8 * P::stages, free = empty + 8 * P::stages;
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, group = threadIdx.x / 128;
+  const int warp = __shfl_sync(~0u, threadIdx.x / 32, 0);  // the same in all lanes, for the compiler too
+  const int lane = threadIdx.x % 32, group = warp / 4;
   const int rank = static_cast<int>(cluster_rank());
   if (threadIdx.x == 0) {
     for (int i = 0; i < P::stages; ++i) {

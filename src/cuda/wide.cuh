@@ -65,6 +65,15 @@ struct wide_plan {
   static constexpr int shared_bytes = 1024 + barriers_at + 8 * (2 * stages + 3 * groups * items + groups);
 };
 
+// From shared memory, in the place where it is written: compilers would load each value right before its use.
+__device__ __forceinline__ float4 load_here(const float4* from) {
+  float4 v;
+  asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
+               : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
+               : "r"(hopper::shared_address(from)));
+  return v;
+}
+
 // visit(std::integral_constant<int, i>) for i below Count.
 template <int Count, class Visit>
 __device__ __forceinline__ void for_each_batch(Visit visit) {
@@ -102,7 +111,8 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
   const std::uint32_t full_b = base + P::barriers_at, empty_b = full_b + 8 * P::stages;
   const std::uint32_t full_a = empty_b + 8 * P::stages, ready_a = full_a + 8 * Groups * P::items;
   const std::uint32_t empty_a = ready_a + 8 * Groups * P::items, full_sums = empty_a + 8 * Groups * P::items;
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, group = threadIdx.x / 128;
+  const int warp = __shfl_sync(~0u, threadIdx.x / 32, 0);  // the same in all lanes, for the compiler too
+  const int lane = threadIdx.x % 32, group = warp / 4;
   const int pairs = P::splits ? c.pairs : 1, block = static_cast<int>(cluster_rank());
   const int pair = block / wide_cluster, rank = block % wide_cluster, pair_first = block - rank;
   const int stages = pairs > 1 ? P::split_stages : P::stages;
@@ -289,12 +299,21 @@ __device__ __forceinline__ void wide_block(const wide_call& c) {
 #pragma unroll
       for (int i = 0; i < kept; ++i) total[i] += work[i];
       auto* others = reinterpret_cast<float4*>(shared + P::totals_at + group * P::totals_bytes) + threadIdx.x % 128;
+      // Some at a time: one by one, each would wait for the one before.
+      constexpr int at_once = 3;
 #pragma unroll
-      for (int i = kept; i < Tokens / 2; i += 4) {
-        float4& other = others[(i - kept) / 4 * 128];
-        const float4 before = is_first ? float4{0, 0, 0, 0} : other;
-        work[i] += before.x, work[i + 1] += before.y, work[i + 2] += before.z, work[i + 3] += before.w;
-        if (!is_last) other = {work[i], work[i + 1], work[i + 2], work[i + 3]};
+      for (int first = kept; first < Tokens / 2; first += 4 * at_once) {
+        float4 before[at_once] = {};
+#pragma unroll
+        for (int i = 0; i < at_once && first + 4 * i < Tokens / 2; ++i) {
+          if (!is_first) before[i] = load_here(others + ((first - kept) / 4 + i) * 128);
+        }
+#pragma unroll
+        for (int i = 0; i < at_once && first + 4 * i < Tokens / 2; ++i) {
+          float* sum = work + first + 4 * i;
+          sum[0] += before[i].x, sum[1] += before[i].y, sum[2] += before[i].z, sum[3] += before[i].w;
+          if (!is_last) others[((first - kept) / 4 + i) * 128] = {sum[0], sum[1], sum[2], sum[3]};
+        }
       }
     };
     const auto multiply = [&]<int Tokens>(std::integral_constant<int, Tokens> tokens_here, int t) {
