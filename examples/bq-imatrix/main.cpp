@@ -1,6 +1,8 @@
 // bq-imatrix: measures which columns of a model's weights matter. This file is the command line.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
+
 #include "collect.hpp"
 #include "program/compute_options.hpp"
 #include "program/failure.hpp"

@@ -1,6 +1,6 @@
 // bq-perplexity: how good a language model is. This file is the command line; each command is a file of its own.
+#include <CLI/CLI.hpp>
 #include <map>
-
 #include <string>
 
 #include "program/failure.hpp"

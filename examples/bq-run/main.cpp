@@ -1,4 +1,5 @@
 // bq-run: runs language models. This file is the command line; each command is a file of its own.
+#include <CLI/CLI.hpp>
 #include <blockquant/error.hpp>
 
 #include "program/failure.hpp"

@@ -1,5 +1,6 @@
 #include "program/compute_options.hpp"
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <map>

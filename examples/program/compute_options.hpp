@@ -1,9 +1,12 @@
 // How a program that runs models computes, and the options that say so: -t, --tier, --cache-type-k, --cache-type-v.
 #pragma once
-#include <CLI/CLI.hpp>
 #include <blockquant/tier.hpp>
 #include <blockquant/types.hpp>
 #include <string_view>
+
+namespace CLI {
+class App;
+}
 
 namespace bq_program {
 

@@ -1,10 +1,13 @@
 // How every program ends when something fails: the error on standard error as one line, or with --json as an object on
 // standard output, and the exit code: 0 done, 1 refused or failed, 2 the command line makes no sense.
 #pragma once
-#include <CLI/CLI.hpp>
 #include <blockquant/error.hpp>
 #include <functional>
 #include <string_view>
+
+namespace CLI {
+class App;
+}
 
 namespace bq_program {
 
