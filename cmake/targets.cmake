@@ -25,3 +25,9 @@ function(blockquant_target target)
     target_link_options(${target} PUBLIC -fsanitize=${BLOCKQUANT_SANITIZE})
   endif()
 endfunction()
+
+# The same for what nobody waits for while it runs, tests and command lines: -O1 compiles them in two thirds of the time.
+function(blockquant_cold_target target)
+  blockquant_target(${target})
+  target_compile_options(${target} PRIVATE $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CONFIG:Release>>:-O1>)
+endfunction()
