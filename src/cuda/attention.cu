@@ -1,10 +1,11 @@
 // Paged attention: the kernels over attention_block.cuh, and the entry point. With few rows, slices are divided among
 // thread blocks, or among warps where there are many (attention_warp.cuh), which leave their parts in scratch, to be
-// joined by a second kernel; with many, a block goes through all slices itself.
+// joined by a second kernel; with many, a block goes through all slices itself, on Hopper that of attention_hopper.cu.
 #include <algorithm>
 
 #include "arguments.hpp"
 #include "attention_block.cuh"
+#include "device_matrix.hpp"
 #include "launch.hpp"
 #include "tile.hpp"
 
@@ -17,7 +18,7 @@ constexpr std::int64_t most_window = 1 << 30;  // as many positions as there may
 constexpr int split_rows = tile_queries;       // up to so many rows of a sequence, its slices go to blocks of their own
 
 template <int Dims, int Tiles, bool Split>
-__global__ void __launch_bounds__(cache_tile<Dims>::threads, 2) attend_rows(const __grid_constant__ attention_task t) {
+__global__ void __launch_bounds__(block_tile<Dims>::threads, 2) attend_rows(const __grid_constant__ attention_task t) {
   extern __shared__ __align__(16) unsigned char shared[];
   using block = attention_block<Dims, Tiles>;
   begin_early();
@@ -28,8 +29,8 @@ __global__ void __launch_bounds__(cache_tile<Dims>::threads, 2) attend_rows(cons
   const int sequence = Split ? static_cast<int>(blockIdx.z) : static_cast<int>(blockIdx.x);
   const int row_block = Split ? 0 : row_blocks - 1 - static_cast<int>(blockIdx.z);  // the last see most: they begin
   block b(t, *reinterpret_cast<typename block::layout*>(shared), sequence, row_block, head, out_dim);
-  if (b.row_count() <= 0) return;
-  int first = b.begin_of(b.position_of(0)) / slice_keys, last = b.last_position() / slice_keys;
+  if (b.count <= 0) return;
+  int first = b.first_slice(), last = b.last_slice();
   if constexpr (Split) {
     first = max(first, static_cast<int>(blockIdx.x) * t.block_slices);
     last = min(last, (static_cast<int>(blockIdx.x) + 1) * t.block_slices - 1);
@@ -110,7 +111,7 @@ bool splits(const attention_batch& b, const attention_options& o) {
 template <int Dims, int Tiles, bool Split>
 void start(const attention_task& t, dim3 grid, stream s) {
   const int bytes = attention_block<Dims, Tiles>::shared_bytes(t.keys.coded, t.values.coded);
-  launch(launches_early(), attend_rows<Dims, Tiles, Split>, grid, cache_tile<Dims>::threads, bytes, s, "attention",
+  launch(launches_early(), attend_rows<Dims, Tiles, Split>, grid, block_tile<Dims>::threads, bytes, s, "attention",
          {grid.x, grid.y, grid.z}, t);
 }
 
@@ -225,7 +226,9 @@ void attention(const float* q, const paged_cache& cache, const attention_batch& 
                          .slices = static_cast<int>(slices),
                          .block_slices = 1};
   const auto n = static_cast<int>(o.kv_heads);
-  if (!run_by_format(t, batch, n, s)) {
+  if (!t.partial && t.head_dim <= most_hopper_dims && current_device_has_wgmma()) {
+    launch_attention_hopper(t, batch, n, s);
+  } else if (!run_by_format(t, batch, n, s)) {
     const bool wide =
         o.head_dim > 64 && attention_block<128, 1>::shared_bytes(keys.coded, values.coded) <= most_shared();
     (wide ? run<128> : run<64>)(t, batch, n, s);

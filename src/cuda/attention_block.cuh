@@ -6,6 +6,7 @@
 // are rounded to f16.
 #pragma once
 #include "arch.cuh"
+#include "attention_rows.cuh"
 #include "cache_tile.cuh"
 #include "half_scale.hpp"
 #include "thread_block.cuh"
@@ -42,15 +43,16 @@ __device__ __forceinline__ float weight_of(float x) {
   return p;
 }
 
-// x as two f16.
-inline __device__ void split(float x, __half& high, __half& low) {
-  high = __float2half_rn(x);
-  low = __float2half_rn(x - __half2float(high));
+// a and b as two f16 each.
+inline __device__ void split(float a, float b, __half2& high, __half2& low) {
+  high = __floats2half2_rn(a, b);
+  const float2 rounded = __half22float2(high);
+  low = __floats2half2_rn(a - rounded.x, b - rounded.y);
 }
 
 template <int Dims, int Tiles>
-struct attention_block {
-  using tile = cache_tile<Dims>;
+struct attention_block : attention_rows {
+  using tile = block_tile<Dims>;
   static constexpr int rows = Tiles * tile_queries, warps = tile::threads / 32;
   static constexpr int key_tiles = slice_keys / warps / 8, value_tiles = Dims / warps / 8;  // of 8, of each warp
 
@@ -74,39 +76,29 @@ struct attention_block {
            (coded_values ? tile::raw_bytes : 0) + (coded_keys ? tile::raw_bytes : 0);
   }
 
-  const attention_task& t;
   layout& s;
-  int sequence, kv_head, first_row, out_dim;  // of this block
-  int tokens, position;                       // of the sequence
-  std::int64_t first_token;
+  int out_dim;  // of this block
   int warp, lane;
 
   __device__ attention_block(const attention_task& task, layout& shared, int seq, int row_block, int head, int dim)
-      : t(task), s(shared), sequence(seq), kv_head(head), first_row(row_block * rows), out_dim(dim) {
-    first_token = t.first[seq];
-    tokens = static_cast<int>(t.first[seq + 1] - first_token);
-    position = t.positions[seq];
+      : attention_rows(task, seq, head, row_block * rows, rows), s(shared), out_dim(dim) {
     warp = static_cast<int>(threadIdx.x) / 32;
     lane = static_cast<int>(threadIdx.x) % 32;
-    const int row = static_cast<int>(threadIdx.x), of_all = first_row + row;
+    const int row = static_cast<int>(threadIdx.x);
     if (row < rows) {
-      s.query[row] = (first_token + of_all / t.group) * t.heads + kv_head * t.group + of_all % t.group;
-      s.seen[row] = row < row_count() ? position_of(row) : -1;
+      s.query[row] = query_of(row);
+      s.seen[row] = row < count ? position_of(row) : -1;
     }
     __syncthreads();
   }
 
-  __device__ int row_count() const { return min(rows, tokens * t.group - first_row); }
-  __device__ int position_of(int row) const { return position + (first_row + row) / t.group; }
-  __device__ int last_position() const { return position_of(row_count() - 1); }
-  __device__ int begin_of(int at) const { return max(0, at + 1 - t.window); }
   __device__ const float* query(int row) const { return t.q + s.query[row] * t.head_dim; }
 
   // Queries' powers of two, once; then their dims [dim, dim + Dims).
   __device__ void load_scales() {
     for (int row = warp; row < rows; row += warps) {
       std::uint32_t top = 0;
-      if (row < row_count()) {
+      if (row < count) {
         for (int d = lane; d < t.head_dim; d += 32) top = max(top, f32_to_bits(query(row)[d]) & 0x7fffffffu);
       }
       top = across_lanes<32>(top, larger());
@@ -118,10 +110,12 @@ struct attention_block {
     for (int row = warp; row < rows; row += warps) {
       const float power = s.query_scale[row];
       const float inverse = half_scale(f32_to_bits(power) + (13u << 23)).inverse;
-      for (int d = lane; d < Dims; d += 32) {
-        const bool there = row < row_count() && dim + d < t.head_dim;
+      for (int d = 2 * lane; d < Dims; d += 64) {
+        const bool there = row < count && dim + d < t.head_dim;
+        const float2 v = there ? *reinterpret_cast<const float2*>(query(row) + dim + d) : float2();
         const int at = row * tile::stride + d;
-        split(there ? query(row)[dim + d] * inverse : 0.0f, s.q[0][at], s.q[1][at]);
+        split(v.x * inverse, v.y * inverse, *reinterpret_cast<__half2*>(s.q[0] + at),
+              *reinterpret_cast<__half2*>(s.q[1] + at));
       }
     }
   }
@@ -129,11 +123,7 @@ struct attention_block {
   // The slot of this thread's key of a slice, if some row of the block sees that key; else -1.
   __device__ int find_slot(int slice) const {
     const int key = slice * slice_keys + static_cast<int>(threadIdx.x);
-    if (threadIdx.x >= slice_keys || key < begin_of(position_of(0)) || key > last_position()) return -1;
-    if (key / t.page >= t.most_pages) return -1;
-    const std::int64_t page = t.page_table[sequence * t.most_pages + key / t.page];
-    const std::int64_t at = page * t.page + key % t.page;
-    return page >= 0 && at < t.slots ? static_cast<int>(at) : -1;
+    return threadIdx.x < slice_keys ? slot_of(page_of(key), key) : -1;
   }
   __device__ void share_slots(int slot) {
     if (threadIdx.x < slice_keys) s.slots[threadIdx.x] = slot;
@@ -145,10 +135,16 @@ struct attention_block {
   __device__ __half* value_tile() { return shares_tile() ? s.keys : reinterpret_cast<__half*>(tail()); }
   __device__ unsigned char* raw_values() { return tail() + (shares_tile() ? 0 : f16_bytes); }
   __device__ unsigned char* raw_keys() { return raw_values() + (t.values.coded ? tile::raw_bytes : 0); }
-  __device__ void fetch_keys(int dim) { tile::fetch(t.keys, kv_head, dim, t.head_dim, s.slots, s.keys, raw_keys()); }
-  __device__ void fetch_values() {
-    tile::fetch(t.values, kv_head, out_dim, t.head_dim, s.slots, value_tile(), raw_values());
+  // Functions of their own, because the code of all formats inlined would crowd out the kernel's.
+  static __device__ __noinline__ void fetch(const attention_task::cache& c, int head, int dim, int head_dim,
+                                            const int* slots, __half* to, unsigned char* raw) {
+    cache_rows<Dims, tile>::fetch(tile{slots, to}, c, head, dim, head_dim, raw);
   }
+  static __device__ __noinline__ void decode(type id, const unsigned char* raw, __half* to) {
+    cache_rows<Dims, tile>::decode(tile{nullptr, to}, id, raw);
+  }
+  __device__ void fetch_keys(int dim) { fetch(t.keys, kv_head, dim, t.head_dim, s.slots, s.keys, raw_keys()); }
+  __device__ void fetch_values() { fetch(t.values, kv_head, out_dim, t.head_dim, s.slots, value_tile(), raw_values()); }
 
   // scores[tile][8 keys][...] += queries * keys of some dims; for the warp's share of the keys.
   __device__ void add_scores(float (&scores)[Tiles][key_tiles][4]) {
@@ -228,7 +224,6 @@ struct attention_block {
         const float base = m[i][h] == -HUGE_VALF ? 0.0f : m[i][h];
 #pragma unroll
         for (int n = 0; n < key_tiles; ++n) {
-          __half2 high, low;
           float p[2];
 #pragma unroll
           for (int e = 0; e < 2; ++e) {
@@ -237,11 +232,9 @@ struct attention_block {
               p[e] = f32_from_bits(nan_bits);
             l[i][h] += p[e];
           }
-          split(p[0] * p_scale, high.x, low.x);
-          split(p[1] * p_scale, high.y, low.y);
           const int at = row * key_stride + first_key + n * 8;
-          *reinterpret_cast<__half2*>(s.p[0] + at) = high;
-          *reinterpret_cast<__half2*>(s.p[1] + at) = low;
+          split(p[0] * p_scale, p[1] * p_scale, *reinterpret_cast<__half2*>(s.p[0] + at),
+                *reinterpret_cast<__half2*>(s.p[1] + at));
         }
       }
     }
@@ -272,11 +265,6 @@ struct attention_block {
     }
   }
 
-  // Whether some row of the block does not see some key of the slice that another row may see.
-  __device__ bool is_partial(int slice) const {
-    return begin_of(last_position()) > slice * slice_keys || position_of(0) < (slice + 1) * slice_keys - 1;
-  }
-
   // A value that is not finite would reach rows that do not see it, as 0 * infinity: its key's values become zeros, and
   // the rows that see the key NaN.
   __device__ void poison() {
@@ -300,7 +288,7 @@ struct attention_block {
     load_scales();
     load_queries(0);
     for (int slice = first; slice <= last; ++slice) {
-      const bool more = slice<last, guarded = tokens> 1 && is_partial(slice);
+      const bool more = slice < last, guarded = is_guarded(slice);
       const int next_slot = more ? find_slot(slice + 1) : -1;
       float scores[Tiles][key_tiles][4] = {}, m[Tiles][2], l[Tiles][2], o[Tiles][value_tiles][4] = {};
       wait_copies<1>();  // for the keys; the values may be on their way
@@ -312,7 +300,7 @@ struct attention_block {
         }
         __syncthreads();
         if (t.keys.coded) {
-          tile::decode(t.keys.id, raw_keys(), s.keys);
+          decode(t.keys.id, raw_keys(), s.keys);
           __syncthreads();
         }
         add_scores(scores);
@@ -329,7 +317,7 @@ struct attention_block {
         wait_copies<0>();
       __syncthreads();
       if (t.values.coded) {
-        tile::decode(t.values.id, raw_values(), value_tile());
+        decode(t.values.id, raw_values(), value_tile());
         __syncthreads();
       }
       if (guarded) {
@@ -351,7 +339,7 @@ struct attention_block {
 #pragma unroll
       for (int h = 0; h < 2; ++h) {
         const int row = i * 16 + h * 8 + lane / 4;
-        if (row >= row_count()) continue;
+        if (row >= count) continue;
 #pragma unroll
         for (int n = 0; n < value_tiles; ++n) {
           const int dim = out_dim + (warp * value_tiles + n) * 8 + lane % 4 * 2;

@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "blockquant/cuda.hpp"
+#include "blockquant/cuda_ops.hpp"
 #include "formats/format.hpp"
 #include "tile.hpp"
 
@@ -39,6 +40,10 @@ struct attention_task {
   float* partial;              // null, or [tokens][heads][slices]: o [head_dim], m, l
   int slices, block_slices;    // of a sequence, at most; that a block of the split kernel takes
 };
+
+// Many rows, where the device has wgmma (attention_hopper.cu): of heads of at most so many dims.
+inline constexpr int most_hopper_dims = 128;
+void launch_attention_hopper(const attention_task& t, const attention_batch& b, int kv_heads, stream s);
 
 // How many slices a block takes one after another where slices are divided among blocks, of which `at_once` run at a
 // time, and each of `rows` has so many: the number with which the last of them end first, if to begin takes as long as

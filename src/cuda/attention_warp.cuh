@@ -12,10 +12,10 @@
 namespace bq::cuda {
 
 template <class F, int Dims>
-struct attention_warp {
+struct attention_warp : attention_rows {
   using block = attention_block<Dims, 1>;
   static constexpr int lane_keys = slice_keys / 32;
-  static constexpr int chunk_keys = 16, chunks = slice_keys / chunk_keys, stride = cache_tile<Dims>::stride;
+  static constexpr int chunk_keys = 16, chunks = slice_keys / chunk_keys, stride = block_tile<Dims>::stride;
   static constexpr bool plain = F::id == type::f16;  // multiplied from where they arrive
   static constexpr int size = sizeof(typename F::block);
   static constexpr int row_bytes = float_format<F> ? Dims * size : Dims / run_dims * size;
@@ -35,11 +35,10 @@ struct attention_warp {
     int slots[2][slice_keys];      // of slices 2 n and 2 n + 1; -1: no row sees the key
   };
 
-  const attention_task& t;
   layout& s;
-  int kv_head, sequence, tokens, position, lane;
+  int lane;
   std::int64_t query[2];             // of rows lane / 4 and lane / 4 + 8: the index among all of q's heads
-  int seen[2], last_position;        // the last position that a query sees; -1: no query
+  int seen[2];                       // the last position that a query sees; -1: no query
   float scale[2];                    // of their scores
   std::uint32_t q[Dims / 16][2][4];  // as the tensor core's A, high and low
 
@@ -50,11 +49,7 @@ struct attention_warp {
   int next_pages[lane_keys];  // of the slice after the one that is being requested
 
   __device__ attention_warp(const attention_task& task, layout& shared, int head, int seq)
-      : t(task), s(shared), kv_head(head), sequence(seq), lane(threadIdx.x) {
-    const std::int64_t first_token = t.first[seq];
-    tokens = static_cast<int>(t.first[seq + 1] - first_token);
-    position = t.positions[seq];
-    last_position = position + tokens - 1;
+      : attention_rows(task, seq, head, 0, tile_queries), s(shared), lane(threadIdx.x) {
     head_keys = t.keys.rows + kv_head * t.keys.head_bytes;
     head_values = t.values.rows + kv_head * t.values.head_bytes;
     asm volatile("" : "+l"(head_keys), "+l"(head_values));  // not to be found again for each copy
@@ -62,16 +57,10 @@ struct attention_warp {
     head_bytes = static_cast<int>(t.keys.head_bytes);
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
-      const int row = lane / 4 + 8 * h, token = row / t.group;
-      query[h] = (first_token + token) * t.heads + kv_head * t.group + row % t.group;
-      seen[h] = token < tokens ? position + token : -1;
+      const int row = lane / 4 + 8 * h;
+      query[h] = query_of(row);
+      seen[h] = row < count ? position_of(row) : -1;
     }
-  }
-
-  __device__ int begin_of(int at) const { return max(0, at + 1 - t.window); }
-  // Whether some row of this warp does not see some key of the slice.
-  __device__ bool is_partial(int slice) const {
-    return begin_of(last_position) > slice * slice_keys || position < (slice + 1) * slice_keys - 1;
   }
 
   __device__ void load_queries() {
@@ -97,8 +86,7 @@ struct attention_warp {
   }
   __device__ static void split_pair(float a, float b, std::uint32_t& high, std::uint32_t& low) {
     __half2 h, l;
-    split(a, h.x, l.x);
-    split(b, h.y, l.y);
+    split(a, b, h, l);
     high = *reinterpret_cast<const std::uint32_t*>(&h);
     low = *reinterpret_cast<const std::uint32_t*>(&l);
   }
@@ -107,17 +95,13 @@ struct attention_warp {
   __device__ void find_pages(int slice) {
 #pragma unroll
     for (int i = 0; i < lane_keys; ++i) {
-      const int key = slice * slice_keys + lane + 32 * i, in_table = key / t.page;
-      const bool seen_by_some = key >= begin_of(position) && key <= last_position && in_table < t.most_pages;
-      next_pages[i] = seen_by_some ? t.page_table[sequence * t.most_pages + in_table] : -1;
+      next_pages[i] = page_of(slice * slice_keys + lane + 32 * i);
     }
   }
   __device__ void store_slots(int slice) {
 #pragma unroll
     for (int i = 0; i < lane_keys; ++i) {
-      const int key = slice * slice_keys + lane + 32 * i;
-      const std::int64_t at = std::int64_t{next_pages[i]} * t.page + key % t.page;
-      s.slots[slice % 2][lane + 32 * i] = next_pages[i] >= 0 && at < t.slots ? static_cast<int>(at) : -1;
+      s.slots[slice % 2][lane + 32 * i] = slot_of(next_pages[i], slice * slice_keys + lane + 32 * i);
     }
     __syncwarp();
   }
@@ -187,7 +171,7 @@ struct attention_warp {
       for (int i = lane; i < chunk_keys * runs; i += 32) {
         const int key = i / runs, run = i % runs;
         decode_run<F>(register_source<size>(raw + key * raw_stride + run * size),
-                      s.tile + key * stride + run * run_dims);
+                      [&](int dim) { return s.tile + key * stride + run * run_dims + dim; });
       }
     }
   }
@@ -296,7 +280,7 @@ struct attention_warp {
   }
 
   __device__ void add_values(int slice, const std::uint32_t (&p)[chunks][8], float (&o)[Dims / 8][4], float (&l)[2]) {
-    const bool guarded = tokens > 1 && is_partial(slice);
+    const bool guarded = is_guarded(slice);
 #pragma unroll unrolled
     for (int c = 0; c < chunks; ++c) {
       std::uint32_t both[8] = {};
@@ -356,10 +340,10 @@ __global__ void __launch_bounds__(32) attend_slices(const __grid_constant__ atte
   __shared__ typename attention_warp<F, Dims>::layout shared;
   begin_early();
   attention_warp<F, Dims> w(t, shared, static_cast<int>(blockIdx.y), static_cast<int>(blockIdx.z));
-  if (w.tokens <= 0) return;
+  if (w.count <= 0) return;
   const int from = static_cast<int>(blockIdx.x) * t.block_slices;
-  const int first = max(w.begin_of(w.position) / slice_keys, from);
-  const int last = min(w.last_position / slice_keys, from + t.block_slices - 1);
+  const int first = max(w.first_slice(), from);
+  const int last = min(w.last_slice(), from + t.block_slices - 1);
   if (first <= last) w.attend(first, last);
 }
 

@@ -1,9 +1,7 @@
-// Keys or values of a slice, some dims of one head, from the cache into shared memory as f16 [slice_keys][Dims + 8].
-// The 8 keep rows that follow one another in different banks.
+// Keys or values, some dims of one head, from the cache into a tile of f16 in shared memory.
 //
 // F16 comes by asynchronous copies in its place. Blocks come as they are into `raw`, in copies as wide as their
-// addresses allow, and are decoded from there; other floats pass through registers. Rows of no slot are zero. Both
-// steps are functions of their own, because the code of all formats inlined would crowd out the kernel's.
+// addresses allow, and are decoded from there; other floats pass through registers. Rows of no slot are zero.
 #pragma once
 #include <cuda_fp16.h>
 
@@ -71,9 +69,9 @@ __device__ inline void bytes_to_floats(std::uint32_t word, float (&v)[4]) {
   for (int i = 0; i < 4; ++i) v[i] = __uint_as_float(__byte_perm(positive, 0x4b000000u, 0x7440 + i)) - 0x1.0001p23f;
 }
 
-// One run of 32 values from a block that holds it, to f16.
-template <class F, class S>
-__device__ void decode_run(const S& s, __half* to) {
+// One run of 32 values from a block that holds it, to f16: eight, from dim on, to at(dim).
+template <class F, class S, class At>
+__device__ void decode_run(const S& s, const At& at) {
   static_assert(F::group == run_dims);
   const float scale = group_scale<F>(s, 0), minimum = group_min<F>(s, 0);
 #pragma unroll
@@ -88,55 +86,72 @@ __device__ void decode_run(const S& s, __half* to) {
       pairs[2 * half] = __floats2half2_rn(v[0], v[1]);
       pairs[2 * half + 1] = __floats2half2_rn(v[2], v[3]);
     }
-    *reinterpret_cast<uint4*>(to + 4 * w) = *reinterpret_cast<const uint4*>(pairs);
+    *reinterpret_cast<uint4*>(at(4 * w)) = *reinterpret_cast<const uint4*>(pairs);
   }
 }
 
+// Who works on a tile, and where its values go, is said by a team:
+//   keys, threads    how many; index() of the calling thread
+//   slot(key)        negative where there is no key; all threads of a warp ask at once
+//   at(key, dim)     eight f16 of the tile
+//
+// A thread block and its whole slice, f16 [slice_keys][Dims + 8].
 template <int Dims>
-struct cache_tile {
-  static constexpr int threads = 2 * Dims;  // that work on it
-  static constexpr int stride = Dims + 8;
-  static constexpr int halves = slice_keys * stride;
-  static constexpr int raw_bytes = slice_keys * raw_stride<Dims> + 16;  // words of two may reach beyond
+struct block_tile {
+  static constexpr int keys = slice_keys, threads = 2 * Dims, stride = Dims + 8;
+  static constexpr int halves = keys * stride;
+  static constexpr int raw_bytes = keys * raw_stride<Dims> + 16;  // words of two may reach beyond
 
-  // Starts what can be asynchronous. `slots` [slice_keys], negative where there is no key; `head` and `dim` are where
-  // the tile begins; dims [dim, dim + Dims) beyond head_dim are zero. Ends a group of copies.
-  static __device__ __noinline__ void fetch(const attention_task::cache& c, int head, int dim, int head_dim,
-                                            const int* slots, __half* tile, unsigned char* raw) {
+  const int* slots;
+  __half* tile;
+
+  __device__ int index() const { return static_cast<int>(threadIdx.x); }
+  __device__ int slot(int key) const { return slots[key]; }
+  __device__ __half* at(int key, int dim) const { return tile + key * stride + dim; }
+};
+
+template <int Dims, class Team>
+struct cache_rows {
+  // Starts what can be asynchronous. `head` and `dim` are where the tile begins; dims [dim, dim + Dims) beyond head_dim
+  // are zero. Blocks, if the cache may hold them, come to `raw`. Ends a group of copies.
+  template <bool Coded = true>
+  __device__ __forceinline__ static void fetch(const Team& team, const attention_task::cache& c, int head, int dim,
+                                               int head_dim, unsigned char* raw) {
     visit(c.id, [&]<class F>(F) {
       const unsigned char* from = c.rows + head * c.head_bytes;
       const int dims = min(Dims, head_dim - dim);
       if constexpr (F::id == type::f16) {
-        copy_rows<16>(from + 2 * dim, c.stride, slots, 2 * dims, 2 * Dims, reinterpret_cast<unsigned char*>(tile),
-                      2 * stride);
+        copy<16>(team, from + 2 * dim, c.stride, 2 * dims, 2 * Dims,
+                 [&](int key, int at) { return reinterpret_cast<unsigned char*>(team.at(key, at / 2)); });
       } else if constexpr (float_format<F>) {
-        convert_rows<F>(from + static_cast<int>(sizeof(typename F::block)) * dim, c.stride, slots, dims, tile);
-      } else {
+        convert<F>(team, from + static_cast<int>(sizeof(typename F::block)) * dim, c.stride, dims);
+      } else if constexpr (Coded) {
         constexpr int size = sizeof(typename F::block), whole = Dims / run_dims * size;
         const int bytes = dims / run_dims * size;
         const std::int64_t at = head * c.head_bytes + dim / run_dims * size;
         const int common = static_cast<int>(at | c.stride | bytes | whole) & 15;
+        const auto to = [&](int key, int byte) { return raw + key * raw_stride<Dims> + byte; };
         from += dim / run_dims * size;
-        if (common == 0) return copy_rows<16>(from, c.stride, slots, bytes, whole, raw, raw_stride<Dims>);
-        if (common % 8 == 0) return copy_rows<8>(from, c.stride, slots, bytes, whole, raw, raw_stride<Dims>);
-        if (common % 4 == 0) return copy_rows<4>(from, c.stride, slots, bytes, whole, raw, raw_stride<Dims>);
-        copy_rows<1>(from, c.stride, slots, bytes, whole, raw, raw_stride<Dims>);
+        if (common == 0) return copy<16>(team, from, c.stride, bytes, whole, to);
+        if (common % 8 == 0) return copy<8>(team, from, c.stride, bytes, whole, to);
+        if (common % 4 == 0) return copy<4>(team, from, c.stride, bytes, whole, to);
+        copy<1>(team, from, c.stride, bytes, whole, to);
       }
     });
     commit_copies();
   }
 
-  // Makes f16 of what fetch() left raw. The thread block synchronises before and after.
-  static __device__ __noinline__ void decode(type id, const unsigned char* raw, __half* tile) {
+  // Makes f16 of what fetch() left raw. The team synchronises before and after.
+  __device__ __forceinline__ static void decode(const Team& team, type id, const unsigned char* raw) {
     visit(id, [&]<class F>(F) {
       if constexpr (coded_format<F>) {
         constexpr int runs = Dims / run_dims;
 #pragma unroll 1
-        for (int i = threadIdx.x; i < slice_keys * runs; i += threads) {
+        for (int i = team.index(); i < Team::keys * runs; i += Team::threads) {
           const int key = i / runs, run = i % runs;
           constexpr int size = sizeof(typename F::block);
           decode_run<F>(register_source<size>(raw + key * raw_stride<Dims> + run * size),
-                        tile + key * stride + run * run_dims);
+                        [&](int dim) { return team.at(key, run * run_dims + dim); });
         }
       }
     });
@@ -144,29 +159,29 @@ struct cache_tile {
 
  private:
   template <class Visit>
-  __device__ static void visit(type id, const Visit& call) {
+  __device__ __forceinline__ static void visit(type id, const Visit& call) {
     visit_list(id, call, static_cast<all_formats*>(nullptr));
   }
   template <class Visit, class... F>
-  __device__ static void visit_list(type id, const Visit& call, std::tuple<F...>*) {
+  __device__ __forceinline__ static void visit_list(type id, const Visit& call, std::tuple<F...>*) {
     (visit_one<F>(id, call), ...);
   }
   template <class F, class Visit>
-  __device__ static void visit_one(type id, const Visit& call) {
+  __device__ __forceinline__ static void visit_one(type id, const Visit& call) {
     if constexpr (is_cache_format<F>) {
       if (F::id == id) call(F{});
     }
   }
 
   // `bytes` of each row, zeros up to `whole`, in pieces of Unit.
-  template <int Unit>
-  __device__ static void copy_rows(const unsigned char* from, std::int64_t from_stride, const int* slots, int bytes,
-                                   int whole, unsigned char* to, int to_stride) {
+  template <int Unit, class To>
+  __device__ __forceinline__ static void copy(const Team& team, const unsigned char* from, std::int64_t from_stride,
+                                              int bytes, int whole, const To& to) {
     const int pieces = whole / Unit;
 #pragma unroll 4
-    for (int i = threadIdx.x; i < slice_keys * pieces; i += threads) {
-      const int key = i / pieces, at = i % pieces * Unit, slot = slots[key];
-      unsigned char* target = to + key * to_stride + at;
+    for (int i = team.index(); i < Team::keys * pieces; i += Team::threads) {
+      const int key = i / pieces, at = i % pieces * Unit, slot = team.slot(key);
+      unsigned char* target = to(key, at);
       const bool there = slot >= 0 && at < bytes;
       const unsigned char* source =
           from + std::uint64_t{static_cast<std::uint32_t>(max(slot, 0))} * static_cast<std::uint32_t>(from_stride) + at;
@@ -177,21 +192,25 @@ struct cache_tile {
     }
   }
 
+  // Eight floats at a time; rows begin at multiples of their size, as heads are multiples of eight.
   template <class F>
-  __device__ static void convert_rows(const unsigned char* from, std::int64_t from_stride, const int* slots, int dims,
-                                      __half* tile) {
-    using word = std::conditional_t<sizeof(typename F::block) == 4, std::uint32_t, std::uint16_t>;
+  __device__ __forceinline__ static void convert(const Team& team, const unsigned char* from, std::int64_t from_stride,
+                                                 int dims) {
+    constexpr int size = sizeof(typename F::block), pieces = Dims / 8;
 #pragma unroll 4
-    for (int i = threadIdx.x; i < slice_keys * Dims; i += threads) {
-      const int key = i / Dims, d = i % Dims, slot = slots[key];
-      float v = 0;
-      if (slot >= 0 && d < dims) {
-        const word bits = reinterpret_cast<const word*>(from + slot * from_stride)[d];
-        typename F::block packed;
-        memcpy(&packed, &bits, sizeof packed);
-        v = F::decode(packed);
+    for (int i = team.index(); i < Team::keys * pieces; i += Team::threads) {
+      const int key = i / pieces, dim = i % pieces * 8, slot = team.slot(key);
+      alignas(16) typename F::block packed[8];
+      alignas(16) __half2 pairs[4] = {};
+      if (slot >= 0 && dim < dims) {
+        const auto* words = reinterpret_cast<const uint4*>(from + slot * from_stride + dim * size);
+#pragma unroll
+        for (int w = 0; w < size / 2; ++w) memcpy(reinterpret_cast<unsigned char*>(packed) + 16 * w, words + w, 16);
+#pragma unroll
+        for (int e = 0; e < 4; ++e)
+          pairs[e] = __floats2half2_rn(F::decode(packed[2 * e]), F::decode(packed[2 * e + 1]));
       }
-      tile[key * stride + d] = __float2half_rn(v);
+      *reinterpret_cast<uint4*>(team.at(key, dim)) = *reinterpret_cast<const uint4*>(pairs);
     }
   }
 };

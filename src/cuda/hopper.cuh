@@ -1,10 +1,11 @@
 // What Hopper (sm_90a) adds, one inline instruction each: barriers that count bytes, bulk copies into the shared memory
-// of one or both blocks of a cluster, and warpgroup matrix products: of f16 with A in registers and B in shared memory,
-// of bytes with both in shared memory.
+// of one or both blocks of a cluster, and warpgroup matrix products: of f16 with A in registers or shared memory and B
+// in shared memory, of bytes with both in shared memory.
 //
 // An operand in shared memory lies in atoms of 8 rows x 128 bytes, in which the 16-byte piece c of row r is at c ^ r
-// (the 128-byte swizzle), one atom after the other along N; an operand starts at a multiple of 1024 bytes. Source: the
-// PTX manual's chapters on mbarrier, cp.async.bulk and wgmma.
+// (the 128-byte swizzle), one atom after the other along N; an operand starts at a multiple of 1024 bytes. A turned one
+// has K along its rows: 64 columns of f16 in an atom, the atoms one after the other along K. Source: the PTX manual's
+// chapters on mbarrier, cp.async.bulk and wgmma.
 #pragma once
 #include <cstdint>
 
@@ -97,6 +98,9 @@ struct ring_place {
   }
 };
 
+// The block's barrier `which`, of a warpgroup.
+__device__ __forceinline__ void warpgroup_sync(int which) { asm volatile("bar.sync %0, 128;" ::"r"(which) : "memory"); }
+
 // The block's barrier `which`, of 256 threads in all: some wait, others arrive and go on.
 __device__ __forceinline__ void wait_for_others(int which) {
   asm volatile("bar.sync %0, 256;" ::"r"(which) : "memory");
@@ -135,6 +139,14 @@ __device__ __forceinline__ std::uint64_t operand(std::uint32_t address) {
   return (std::uint64_t{1} << 62) | (std::uint64_t{64} << 32) | (std::uint64_t{1} << 16) | ((address & 0x3ffffu) >> 4);
 }
 
+// A turned operand, of which 64 columns are `next` bytes apart.
+__device__ __forceinline__ std::uint64_t turned_operand(std::uint32_t address, std::uint32_t next) {
+  return operand(address) - (std::uint64_t{1} << 16) + (static_cast<std::uint64_t>(next >> 4) << 16);
+}
+
+// What this thread has stored to shared memory is there for matrix products that begin once others know of it.
+__device__ __forceinline__ void stores_to_operands() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+
 __device__ __forceinline__ void products_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 __device__ __forceinline__ void products_commit() { asm volatile("wgmma.commit_group.sync.aligned;"); }
 // Until at most `Pending` of the committed groups run.
@@ -155,7 +167,7 @@ __device__ __forceinline__ void hold(int (&sums)[N]) {
 }
 
 // d [64 x Tokens] = a [64 x 16] * b [16 x Tokens] + (add ? d : 0), f16 with f32 sums; a and d are mma fragments of the
-// four warps, d[4 i + j] of tokens 8 i .. 8 i + 7.
+// four warps, d[4 i + j] of tokens 8 i .. 8 i + 7. Turned: b is.
 #define BQ_SUMS_8_OF(kind, i)                                                                                 \
   kind(d[i]), kind(d[i + 1]), kind(d[i + 2]), kind(d[i + 3]), kind(d[i + 4]), kind(d[i + 5]), kind(d[i + 6]), \
       kind(d[i + 7])
@@ -179,27 +191,42 @@ __device__ __forceinline__ void hold(int (&sums)[N]) {
   ", %88, %89, %90, %91, %92, %93, %94, %95, %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, "     \
   "%107, %108, %109, %110, %111, %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, " \
   "%125, %126, %127"
-#define BQ_PRODUCT(tokens, names, a0, a1, a2, a3, to_b, to_add, ...)                                            \
-  asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, " to_add ", 0;\nwgmma.mma_async.sync.aligned.m64n" #tokens \
-               "k16.f32.f16.f16 {" names "}, {" a0 ", " a1 ", " a2 ", " a3 "}, " to_b ", add, 1, 1, 0;\n}"      \
-               : __VA_ARGS__                                                                                    \
+#define BQ_PRODUCT(tokens, turned, names, a0, a1, a2, a3, to_b, to_add, ...)                                        \
+  asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, " to_add ", 0;\nwgmma.mma_async.sync.aligned.m64n" #tokens     \
+               "k16.f32.f16.f16 {" names "}, {" a0 ", " a1 ", " a2 ", " a3 "}, " to_b ", add, 1, 1, " turned ";\n}" \
+               : __VA_ARGS__                                                                                        \
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add))
-template <int Tokens, int N>
+template <int Tokens, bool Turned = false, int N>
 __device__ __forceinline__ void product(float (&d)[N], const std::uint32_t (&a)[4], std::uint64_t b, int add) {
-  static_assert(Tokens == 32 || Tokens == 64 || Tokens == 128 || Tokens == 176 || Tokens == 256);
-  if constexpr (Tokens == 32) {
-    BQ_PRODUCT(32, BQ_NAMES_16, "%16", "%17", "%18", "%19", "%20", "%21", BQ_SUMS_8(0), BQ_SUMS_8(8));
+  static_assert(Turned ? Tokens == 64 || Tokens == 128
+                       : Tokens == 32 || Tokens == 64 || Tokens == 128 || Tokens == 176 || Tokens == 256);
+  if constexpr (Turned && Tokens == 64) {
+    BQ_PRODUCT(64, "1", BQ_NAMES_32, "%32", "%33", "%34", "%35", "%36", "%37", BQ_SUMS_8(0), BQ_SUMS_8(8),
+               BQ_SUMS_8(16), BQ_SUMS_8(24));
+  } else if constexpr (Turned) {
+    BQ_PRODUCT(128, "1", BQ_NAMES_64, "%64", "%65", "%66", "%67", "%68", "%69", BQ_SUMS_64(0));
+  } else if constexpr (Tokens == 32) {
+    BQ_PRODUCT(32, "0", BQ_NAMES_16, "%16", "%17", "%18", "%19", "%20", "%21", BQ_SUMS_8(0), BQ_SUMS_8(8));
   } else if constexpr (Tokens == 64) {
-    BQ_PRODUCT(64, BQ_NAMES_32, "%32", "%33", "%34", "%35", "%36", "%37", BQ_SUMS_8(0), BQ_SUMS_8(8), BQ_SUMS_8(16),
-               BQ_SUMS_8(24));
+    BQ_PRODUCT(64, "0", BQ_NAMES_32, "%32", "%33", "%34", "%35", "%36", "%37", BQ_SUMS_8(0), BQ_SUMS_8(8),
+               BQ_SUMS_8(16), BQ_SUMS_8(24));
   } else if constexpr (Tokens == 128) {
-    BQ_PRODUCT(128, BQ_NAMES_64, "%64", "%65", "%66", "%67", "%68", "%69", BQ_SUMS_64(0));
+    BQ_PRODUCT(128, "0", BQ_NAMES_64, "%64", "%65", "%66", "%67", "%68", "%69", BQ_SUMS_64(0));
   } else if constexpr (Tokens == 176) {
-    BQ_PRODUCT(176, BQ_NAMES_88, "%88", "%89", "%90", "%91", "%92", "%93", BQ_SUMS_64(0), BQ_SUMS_8(64), BQ_SUMS_8(72),
-               BQ_SUMS_8(80));
+    BQ_PRODUCT(176, "0", BQ_NAMES_88, "%88", "%89", "%90", "%91", "%92", "%93", BQ_SUMS_64(0), BQ_SUMS_8(64),
+               BQ_SUMS_8(72), BQ_SUMS_8(80));
   } else {
-    BQ_PRODUCT(256, BQ_NAMES_128, "%128", "%129", "%130", "%131", "%132", "%133", BQ_SUMS_64(0), BQ_SUMS_64(64));
+    BQ_PRODUCT(256, "0", BQ_NAMES_128, "%128", "%129", "%130", "%131", "%132", "%133", BQ_SUMS_64(0), BQ_SUMS_64(64));
   }
+}
+
+// The same with a in shared memory.
+__device__ __forceinline__ void product(float (&d)[64], std::uint64_t a, std::uint64_t b, int add) {
+  asm volatile(
+      "{\n.reg .pred add;\nsetp.ne.b32 add, %66, 0;\nwgmma.mma_async.sync.aligned.m64n128k16.f32.f16.f16 {" BQ_NAMES_64
+      "}, %64, %65, add, 1, 1, 0, 0;\n}"
+      : BQ_SUMS_64(0)
+      : "l"(a), "l"(b), "r"(add));
 }
 
 // d [64 x 128] = a [64 x 32] * b [32 x 128] + (add ? d : 0), signed bytes, both operands in shared memory.
