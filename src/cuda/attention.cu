@@ -63,7 +63,7 @@ __global__ void __launch_bounds__(block_tile<Dims>::threads, 2) attend_rows(cons
       }
     });
     b.for_outputs(all, [&](int i, int h, int row, int dim, float value) {
-      t.out[b.s.query[row] * t.head_dim + dim] = value * (1 / p_scale) / all_l[i][h];
+      t.out[b.s.query[row] * t.head_dim + dim] = value * output_factor(all_l[i][h]);
     });
   }
 }
@@ -100,7 +100,7 @@ __global__ void __launch_bounds__(join_threads) join_slices(const __grid_constan
         o = j.join(o, next_o[i]);
       }
     }
-    t.out[query * t.head_dim + d] = o * (1 / p_scale) / l;
+    t.out[query * t.head_dim + d] = o * output_factor(l);
   }
 }
 

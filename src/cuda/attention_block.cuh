@@ -43,6 +43,9 @@ __device__ __forceinline__ float weight_of(float x) {
   return p;
 }
 
+// Of sums of p * value, which are p_scale too large: l is at least 1, where a key is seen.
+__device__ __forceinline__ float output_factor(float l) { return 1 / (p_scale * l); }
+
 // a and b as two f16 each.
 inline __device__ void split(float a, float b, __half2& high, __half2& low) {
   high = __floats2half2_rn(a, b);

@@ -62,9 +62,9 @@ struct warp_tile {
   unsigned char* tile;
 
   __device__ int index() const {
-    int lane = static_cast<int>(threadIdx.x) % 32;
-    asm volatile("" : "+r"(lane));  // else all formats' addresses would be computed ahead, and spill
-    return lane;
+    unsigned thread = threadIdx.x;
+    asm volatile("" : "+r"(thread));  // else all formats' addresses would be computed ahead, and spill
+    return static_cast<int>(thread % 32);
   }
   __device__ int slot(int key) const { return __shfl_sync(~0u, own_slot, key); }
   __device__ __half* at(int key, int dim) const {
@@ -169,28 +169,31 @@ struct consumer {
   __device__ void load_queries(const attention_rows& r) {
     constexpr int lane_dims = Dims / 32;
     const int dim = lane * lane_dims;
+    float v[16][lane_dims] = {};
 #pragma unroll
     for (int i = 0; i < 16; ++i) {
-      const int row = first_row() + i, line = warp * 16 + i;
-      float v[lane_dims] = {};
+      const int row = first_row() + i;
       if (row < r.count && dim < t.head_dim) {
         const float* from = t.q + r.query_of(row) * t.head_dim + dim;
 #pragma unroll
         for (int d = 0; d < lane_dims; d += 2) {
           const float2 two = *reinterpret_cast<const float2*>(from + d);
-          v[d] = two.x, v[d + 1] = two.y;
+          v[i][d] = two.x, v[i][d + 1] = two.y;
         }
       }
+    }
+#pragma unroll
+    for (int i = 0; i < 16; ++i) {
       std::uint32_t top = 0;
 #pragma unroll
-      for (const float x : v) top = max(top, f32_to_bits(x) & 0x7fffffffu);
+      for (const float x : v[i]) top = max(top, f32_to_bits(x) & 0x7fffffffu);
       const float power = half_scale(across_lanes<32>(top, larger())).power;
       const float inverse = half_scale(f32_to_bits(power) + (13u << 23)).inverse;
       if (lane / 4 == i % 8) scale[i / 8] = power * t.scale;
-      const int at = piece_at(line, dim, P::query_part) + dim % 8 * 2;
+      const int at = piece_at(warp * 16 + i, dim, P::query_part) + dim % 8 * 2;
 #pragma unroll
       for (int d = 0; d < lane_dims; d += 2) {
-        split(v[d] * inverse, v[d + 1] * inverse, *reinterpret_cast<__half2*>(queries(0) + at + 2 * d),
+        split(v[i][d] * inverse, v[i][d + 1] * inverse, *reinterpret_cast<__half2*>(queries(0) + at + 2 * d),
               *reinterpret_cast<__half2*>(queries(1) + at + 2 * d));
       }
     }
@@ -294,12 +297,13 @@ struct consumer {
     });
     if (r.is_guarded(slice)) {
       const auto* poisoned = reinterpret_cast<const unsigned*>(shared + P::poisoned_at) + 4 * stage.at;
-      for (int key = 0; key < slice_keys; ++key) {
-        const int position = slice * slice_keys + key;
+      for (int warp_of = 0; warp_of < 4; ++warp_of) {
+        for (unsigned bits = poisoned[warp_of]; bits != 0; bits &= bits - 1) {
+          const int position = slice * slice_keys + warp_of * warp_keys + __ffs(bits) - 1;
 #pragma unroll
-        for (int h = 0; h < 2; ++h) {
-          const bool sees = position <= seen[h] && position >= r.begin_of(seen[h]);
-          if (poisoned[key / 32] >> key % 32 & 1 && sees) l[h] = f32_from_bits(nan_bits);
+          for (int h = 0; h < 2; ++h) {
+            if (position <= seen[h] && position >= r.begin_of(seen[h])) l[h] = f32_from_bits(nan_bits);
+          }
         }
       }
       __syncwarp();
@@ -333,13 +337,13 @@ struct consumer {
 #pragma unroll
       for (int h = 0; h < 2; ++h) {
         if (seen[h] < 0) continue;
+        const float factor = output_factor(all_l[h]);
         float* to = t.out + r.query_of(first_row() + h * 8 + lane / 4) * t.head_dim;
 #pragma unroll
         for (int n = 0; n < Dims / 8; ++n) {
           const int dim = n * 8 + lane % 4 * 2, at = 4 * n + 2 * h;
           if (dim < t.head_dim) {
-            *reinterpret_cast<float2*>(to + dim) =
-                make_float2(all[at] * (1 / p_scale) / all_l[h], all[at + 1] * (1 / p_scale) / all_l[h]);
+            *reinterpret_cast<float2*>(to + dim) = make_float2(all[at] * factor, all[at + 1] * factor);
           }
         }
       }

@@ -121,21 +121,27 @@ struct cache_rows {
       const unsigned char* from = c.rows + head * c.head_bytes;
       const int dims = min(Dims, head_dim - dim);
       if constexpr (F::id == type::f16) {
-        copy<16>(team, from + 2 * dim, c.stride, 2 * dims, 2 * Dims,
-                 [&](int key, int at) { return reinterpret_cast<unsigned char*>(team.at(key, at / 2)); });
+        copy<16, 2 * Dims>(team, from + 2 * dim, c.stride, 2 * dims,
+                           [&](int key, int at) { return reinterpret_cast<unsigned char*>(team.at(key, at / 2)); });
       } else if constexpr (float_format<F>) {
         convert<F>(team, from + static_cast<int>(sizeof(typename F::block)) * dim, c.stride, dims);
       } else if constexpr (Coded) {
         constexpr int size = sizeof(typename F::block), whole = Dims / run_dims * size;
         const int bytes = dims / run_dims * size;
         const std::int64_t at = head * c.head_bytes + dim / run_dims * size;
-        const int common = static_cast<int>(at | c.stride | bytes | whole) & 15;
+        const auto common = at | c.stride | bytes;
         const auto to = [&](int key, int byte) { return raw + key * raw_stride<Dims> + byte; };
         from += dim / run_dims * size;
-        if (common == 0) return copy<16>(team, from, c.stride, bytes, whole, to);
-        if (common % 8 == 0) return copy<8>(team, from, c.stride, bytes, whole, to);
-        if (common % 4 == 0) return copy<4>(team, from, c.stride, bytes, whole, to);
-        copy<1>(team, from, c.stride, bytes, whole, to);
+        const auto in_pieces = [&]<int Unit>(std::integral_constant<int, Unit>) {
+          if constexpr (whole % Unit == 0) {
+            if (common % Unit == 0) return copy<Unit, whole>(team, from, c.stride, bytes, to), true;
+          }
+          return false;
+        };
+        if (in_pieces(std::integral_constant<int, 16>{}) || in_pieces(std::integral_constant<int, 8>{}) ||
+            in_pieces(std::integral_constant<int, 4>{}))
+          return;
+        copy<1, whole>(team, from, c.stride, bytes, to);
       }
     });
     commit_copies();
@@ -173,14 +179,18 @@ struct cache_rows {
     }
   }
 
-  // `bytes` of each row, zeros up to `whole`, in pieces of Unit.
-  template <int Unit, class To>
+  // `bytes` of each row, zeros up to Whole, in pieces of Unit.
+  template <int Unit, int Whole, class To>
   __device__ __forceinline__ static void copy(const Team& team, const unsigned char* from, std::int64_t from_stride,
-                                              int bytes, int whole, const To& to) {
-    const int pieces = whole / Unit;
-#pragma unroll 4
-    for (int i = team.index(); i < Team::keys * pieces; i += Team::threads) {
-      const int key = i / pieces, at = i % pieces * Unit, slot = team.slot(key);
+                                              int bytes, const To& to) {
+    static_assert(Whole % Unit == 0);
+    constexpr int pieces = Whole / Unit, all = Team::keys * pieces, rounds = ceil_div(all, Team::threads);
+    const int index = team.index();
+    int key = index / pieces, piece = index % pieces;
+#pragma unroll(Unit == 16 ? rounds : 4)
+    for (int i = 0; i < rounds; ++i) {
+      if (all % Team::threads != 0 && i * Team::threads + index >= all) break;
+      const int at = piece * Unit, slot = team.slot(key);
       unsigned char* target = to(key, at);
       const bool there = slot >= 0 && at < bytes;
       const unsigned char* source =
@@ -189,6 +199,8 @@ struct cache_rows {
         *target = there ? *source : 0;
       else
         copy_async<Unit>(target, source, there);
+      key += Team::threads / pieces, piece += Team::threads % pieces;
+      if (Team::threads % pieces != 0 && piece >= pieces) ++key, piece -= pieces;
     }
   }
 
